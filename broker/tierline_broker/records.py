@@ -1,0 +1,274 @@
+"""The records that cross the wire, as frozen validated models.
+
+Sizes are bytes (int), durations seconds (float). A record names no wall-clock time: durations travel,
+timestamps of another machine do not. `tierline_broker.wire` turns records into bytes and back.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+WIRE_VERSION = 1
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0, le=2**40)]
+Layer = Annotated[int, Field(ge=0, le=4096)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+RequestId = Annotated[bytes, Field(min_length=16, max_length=16)]
+Text = Annotated[str, Field(max_length=1000)]
+
+RAW_INPUT = "input"
+"""The `codec` of a work message whose payload is the raw input (layer 0), not an activation."""
+PROBE = "probe"
+"""The `codec` of a work message that only measures the link: the receiver grants credit and drops it."""
+
+
+class Tier(StrEnum):
+    """Where a node stands; also its order, from the device outwards."""
+
+    MOBILE = "mobile"
+    EDGE = "edge"
+    CLOUD = "cloud"
+
+    @property
+    def rank(self) -> int:
+        """0 for mobile, 1 for edge, 2 for cloud."""
+        return list(Tier).index(self)
+
+
+class Pool(StrEnum):
+    """How hard a sample looks at an exit: a band of its calibrated confidence."""
+
+    EASY = "easy"
+    MEDIUM = "medium"
+    HARD = "hard"
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown fields ignored so that newer senders are understood."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Birth(Record):
+    """A node is here (retained); the same record with state `lost` is its last will."""
+
+    node: Name
+    tier: Tier | None = None  # None: a scheduler or a client
+    role: Literal["node", "scheduler"] = "node"
+    state: Literal["ready", "draining", "lost"]
+    incarnation: Count
+    window: Annotated[int, Field(ge=0, le=1000)] = 16  # work each sender may send before any grant
+    models: tuple[str, ...] = Field(default=(), max_length=64)
+    version: Text = ""
+
+
+class PointCard(Record):
+    """A split point: after `layer` blocks this many bytes leave, by codec (whole frames, mean)."""
+
+    layer: Layer
+    frame_bytes: dict[str, Bytes] = Field(max_length=32)
+
+
+class RouteCard(Record):
+    """What happens when samples leave at `exits` in turn, measured on validation data.
+
+    A sample leaves at exits[i] when its calibrated confidence there is at least thresholds[i]; all leave at
+    the last. Accuracy is that of the answers given.
+    """
+
+    exits: tuple[Layer, ...] = Field(min_length=1, max_length=3)
+    thresholds: tuple[Share, ...] = Field(max_length=2)  # one fewer than exits
+    shares: tuple[Share, ...] = Field(min_length=1, max_length=3)  # one per exit, sum 1
+    accuracy: Share
+
+
+class ModelCard(Record):
+    """What a planner must know of a model: no weights, no code."""
+
+    digest: Text
+    name: Text
+    blocks: Annotated[int, Field(ge=1, le=4096)]
+    input_bytes: Bytes  # mean raw input
+    points: tuple[PointCard, ...] = Field(max_length=4096)
+    exits: tuple[Layer, ...] = Field(min_length=1, max_length=64)  # ascending; the last is `blocks`
+    accuracy: Share  # of the unsplit model on the same validation data
+    routes: tuple[RouteCard, ...] = Field(max_length=4096)
+
+
+class Profile(Record):
+    """What this node measured of itself at start (retained)."""
+
+    node: Name
+    tier: Tier
+    incarnation: Count
+    model: ModelCard
+    block_seconds: tuple[Seconds, ...] = Field(max_length=4096)  # one per block, median, on this device
+    exit_seconds: Seconds
+    codec_seconds: Seconds  # encode plus decode of one activation, median
+    max_layer: Layer  # memory admits blocks 1..max_layer here
+    memory_bytes: Bytes
+    cores: Annotated[int, Field(ge=1, le=4096)]
+
+
+class LinkReport(Record):
+    """A sender's estimate of its link to one peer, from real traffic."""
+
+    peer: Name
+    bytes_per_second: Positive
+    rtt: Seconds
+    age: Seconds  # since the last observation
+    observations: Count
+
+
+class Telemetry(Record):
+    """What a node sees right now; counts are absolute since its incarnation, so a lost report heals."""
+
+    node: Name
+    tier: Tier
+    incarnation: Count
+    queue: Count
+    speed: Positive  # measured seconds per block divided by the profile's; 2.0 is twice as slow
+    busy: Share  # of the last interval
+    arrival_rate: Annotated[float, Field(ge=0, le=1e9)]  # requests per second over the last interval
+    links: tuple[LinkReport, ...] = Field(default=(), max_length=1024)
+    served: Count = 0
+    answered: Count = 0
+    work_seconds: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    sent_bytes: Count = 0
+    memory_free_bytes: Bytes | None = None
+    battery: Share | None = None
+    pools: dict[Pool, Count] = Field(default_factory=dict)
+    drops: dict[str, Count] = Field(default_factory=dict, max_length=256)  # by reason
+
+
+class Stage(Record):
+    """One tier's part of a plan: it brings a sample to `layer`, having received it as `codec`."""
+
+    tier: Tier
+    node: Name
+    layer: Layer  # blocks computed when this stage is done
+    codec: Text  # how the sample arrives here: a codec's name, or `input`
+
+
+class Route(Record):
+    """The stages still ahead and the confidence bands that say where a sample stops."""
+
+    stages: tuple[Stage, ...] = Field(max_length=3)
+    easy: Share = 1.0  # calibrated confidence from which a sample is easy
+    medium: Share = 1.0  # ... from which it is medium; below, hard
+    tiers: dict[Pool, Tier] = Field(default_factory=dict)  # where each pool is answered
+
+
+class Plan(Record):
+    """What one mobile node shall do (retained, complete, never a delta)."""
+
+    node: Name
+    model: Text
+    version: Count
+    route: Route
+    predicted_seconds: Seconds = 0.0  # of a sample that goes all the way
+    predicted_mean_seconds: Seconds = 0.0
+    predicted_cloud_seconds: Seconds = 0.0  # mean cloud work a sample
+    predicted_accuracy: Share = 0.0
+    predicted_shares: dict[Tier, Share] = Field(default_factory=dict)
+    reason: Text = ""
+
+
+class Credit(Record):
+    """A receiver's grant to one sender: absolute numbers, so a lost grant heals with the next."""
+
+    receiver: Name
+    receiver_incarnation: Count
+    sender: Name
+    sender_incarnation: Count
+    granted: Count  # the sender may send work up to this sequence number
+    received: Count  # highest sequence number that has arrived
+    # Latest arrivals as (sequence, seconds ago): receipts that the sender times its link by.
+    arrivals: tuple[tuple[Count, Seconds], ...] = Field(default=(), max_length=64)
+
+
+class Step(Record):
+    """What one node did to a sample."""
+
+    node: Name
+    tier: Tier
+    first: Layer  # blocks first+1..last were computed here
+    last: Layer
+    queue: Seconds = 0.0  # for the worker thread, and for the loop to take its result
+    decode: Seconds = 0.0
+    compute: Seconds = 0.0
+    encode: Seconds = 0.0
+    other: Seconds = 0.0  # here, but in none of these
+    wire: Seconds | None = None  # from the sender's encode to arrival here; only on a shared clock
+    received_bytes: Bytes = 0
+    codec: Text = RAW_INPUT
+    plan: Count = 0
+
+
+class Answer(Record):
+    """What an exit says of a sample."""
+
+    output: tuple[float, ...] = Field(max_length=100_000)  # logits
+    label: Text
+    confidence: Share  # calibrated probability of `label`
+    layer: Layer
+
+
+class Part(Record):
+    """This payload is part `index` of `count` of one whole of `total` bytes."""
+
+    index: Annotated[int, Field(ge=0, lt=4096)]
+    count: Annotated[int, Field(ge=1, le=4096)]
+    total: Bytes
+
+
+class Work(Record):
+    """A sample on its way: routing headers and one opaque payload."""
+
+    id: RequestId
+    origin: Name  # who gets the result
+    sender: Name
+    sender_incarnation: Count
+    sequence: Count  # per sender and receiver, for flow control
+    model: Text  # bundle digest; empty: whatever the receiver runs
+    layer: Layer  # blocks already computed; 0 is the raw input
+    codec: Text
+    plan: Count = 0
+    route: Route | None = None  # the receiver's own stage first; None: the receiver's plan decides
+    tier: Tier | None = None  # pinned: answer there and nowhere else
+    attempt: Annotated[int, Field(ge=1, le=100)] = 1
+    deadline: Seconds  # what remains of it
+    traceparent: Annotated[str, Field(max_length=128)] = ""
+    steps: tuple[Step, ...] = Field(default=(), max_length=16)
+    best: Answer | None = None  # the best exit reached so far, for a degraded answer
+    part: Part | None = None
+    sent_clock: float | None = None  # the sender's monotonic clock; only set in bench mode on one host
+    payload: bytes = b""
+
+
+class Failure(Record):
+    """Why a request has no answer; `message` says what, where and what to do."""
+
+    code: Text
+    message: Text
+
+
+class Result(Record):
+    """The one outcome of a request, sent straight to its origin."""
+
+    id: RequestId
+    node: Name
+    tier: Tier
+    answer: Answer | None = None
+    error: Failure | None = None
+    pool: Pool | None = None
+    degraded: bool = False
+    why: Text = ""  # why it was answered where it was
+    plan: Count = 0
+    steps: tuple[Step, ...] = Field(default=(), max_length=16)
+    sent_clock: float | None = None
