@@ -1,0 +1,197 @@
+"""Which codec to use: the one that brings a tensor across soonest among those whose error is allowed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierline_codecs.arrays import as_array, spec_of
+from tierline_codecs.errors import CodecError
+from tierline_codecs.quantize import as_rows, first_of, peaks_of
+from tierline_codecs.scratch import BLOCK
+
+_HEADER_BYTES = 64
+_STEPS = MappingProxyType({"step-zstd-2": 0.02, "step-zstd": 0.05, "step-zstd-10": 0.1})
+_ENTROPY_OVERHEAD = 1.02  # what zstd's level 1 takes beside the entropy
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What a codec takes for an array, as multiples of copying it as float32 on that device."""
+
+    encode: float
+    decode: float
+
+
+# Means of the 3.2 MB (a ReLU6 map) and the 8 MB (hidden states) of docs/codecs.md.
+# The fixed part of a call is in `Device.call_seconds`.
+SPEEDS: Mapping[str, Speed] = MappingProxyType(
+    {
+        "raw": Speed(encode=2.2, decode=2.2),
+        "fp16": Speed(encode=19, decode=13),
+        "int8": Speed(encode=5.0, decode=2.8),
+        "int8-mask": Speed(encode=9.3, decode=10),
+        "step-zstd-2": Speed(encode=29, decode=17),
+        "step-zstd": Speed(encode=18, decode=6.1),
+        "step-zstd-10": Speed(encode=21, decode=14),
+        "int4": Speed(encode=15, decode=7.4),
+    }
+)
+"""What `choose` may choose, and what each costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """How fast both ends are.
+
+    Attributes:
+        encode_copy: bytes a second that the sending device copies within memory, in one thread.
+        decode_copy: the same of the receiving device.
+        call_seconds: fixed cost of an encode and a decode together.
+    """
+
+    encode_copy: float
+    decode_copy: float
+    call_seconds: float = 40e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorStatistics:
+    """What a tensor is like, as far as its coding goes.
+
+    Attributes:
+        elements: how many.
+        bytes_each: of its data type.
+        by_codec: for each codec of `SPEEDS` the bits an element takes, and the relative error (L2).
+    """
+
+    elements: int
+    bytes_each: int
+    by_codec: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A codec, and what is expected of it.
+
+    Attributes:
+        codec: a name of `CODECS`.
+        seconds: to encode, send and decode.
+        frame_bytes: on the wire.
+        error: relative (L2).
+    """
+
+    codec: str
+    seconds: float
+    frame_bytes: float
+    error: float
+
+
+def choose(
+    link_bytes_per_second: float, device: Device, tensor: TensorStatistics, error_budget: float
+) -> Choice:
+    """Return the codec that brings a tensor across soonest within an error budget; pure.
+
+    Args:
+        link_bytes_per_second: of the link, without its delay, which is the same for all codecs.
+        device: how fast both ends are.
+        tensor: as `statistics_of` has it; of one sample, or of calibration data.
+        error_budget: the largest relative error (L2) that this split point tolerates; raw has none.
+
+    Raises:
+        CodecError: the link or the budget is no number that makes sense.
+    """
+    if not link_bytes_per_second > 0 or not error_budget >= 0:
+        raise CodecError("bad-choice", "a link has a speed above 0, and an error budget is at least 0")
+    allowed = (codec for codec, (_, error) in tensor.by_codec.items() if error <= error_budget)
+    choices = [expect(codec, link_bytes_per_second, device, tensor) for codec in allowed]
+    return min(choices, key=lambda choice: (choice.seconds, choice.error))
+
+
+def expect(codec: str, link_bytes_per_second: float, device: Device, tensor: TensorStatistics) -> Choice:
+    """Return what a codec is expected to take: S/E + S/D + S/(r B), and a fixed cost for each call."""
+    bits, error = tensor.by_codec[codec]
+    frame_bytes = tensor.elements * bits / 8 + _HEADER_BYTES
+    seconds = (
+        device.call_seconds
+        + coding_seconds(codec, device, tensor.elements)
+        + frame_bytes / link_bytes_per_second
+    )
+    return Choice(codec=codec, seconds=seconds, frame_bytes=frame_bytes, error=error)
+
+
+def coding_seconds(codec: str, device: Device, elements: int) -> float:
+    """Return what encoding and decoding take together, without the fixed cost."""
+    speed, size = SPEEDS[codec], elements * _FLOAT_BYTES
+    return size * (speed.encode / device.encode_copy + speed.decode / device.decode_copy)
+
+
+def break_even(codec: str, other: str, device: Device, tensor: TensorStatistics) -> float:
+    """Return the bytes a second below which a codec beats another: infinite if always, 0 if never."""
+    saved = (tensor.by_codec[other][0] - tensor.by_codec[codec][0]) / 8 * tensor.elements
+    costs = coding_seconds(codec, device, tensor.elements) - coding_seconds(other, device, tensor.elements)
+    if costs <= 0:
+        return math.inf if saved >= 0 else 0.0
+    return max(saved / costs, 0.0)
+
+
+def statistics_of(array: object) -> TensorStatistics:
+    """Return what an array of floats is like, from at most half a million of its elements.
+
+    Raises:
+        CodecError: it holds no finite floats, or none at all.
+    """
+    values = as_array(array)
+    spec = spec_of(values)
+    if not spec.is_float or not spec.size:
+        raise CodecError("bad-dtype", "only arrays of floats, with elements, have statistics")
+    first = first_of(spec.shape)
+    rows = as_rows(values, first)
+    rows = np.ascontiguousarray(rows[:: max(1, -(-rows.size // (4 * BLOCK)))])
+    peaks, unsigned = peaks_of(rows)
+    rms = math.sqrt(float(np.mean(np.square(rows, dtype=np.float64)))) or 1.0
+    by_codec = {
+        "raw": (8.0 * spec.dtype.itemsize, 0.0),
+        **_sized(rows, peaks, rms, unsigned=unsigned),
+        **{name: _stepped(rows, error, rms) for name, error in _STEPS.items()},
+    }
+    if peaks.max() > 65504:
+        del by_codec["fp16"]
+    return TensorStatistics(
+        elements=spec.size, bytes_each=spec.dtype.itemsize, by_codec=MappingProxyType(by_codec)
+    )
+
+
+def _sized(
+    rows: NDArray[np.float32], peaks: NDArray[np.float32], rms: float, *, unsigned: bool
+) -> dict[str, tuple[float, float]]:
+    """Return bits and error of the codecs with a fixed step; rounding errs by step/√12, zeros not at all."""
+    dense = float(np.count_nonzero(rows)) / rows.size
+    levels = 255 if unsigned else 127
+    eight = math.sqrt(dense * float(np.mean(np.square(peaks / levels, dtype=np.float64))) / 12) / rms
+    scale_bits = 32 / rows.shape[1]
+    groups = np.abs(rows.reshape(-1)[: rows.size // 32 * 32]).reshape(-1, 32)
+    tops = groups.max(axis=1) if groups.size else peaks
+    four_levels = 15 if unsigned else 7
+    four = math.sqrt(dense * float(np.mean(np.square(tops / four_levels, dtype=np.float64))) / 12) / rms
+    return {
+        "fp16": (16.0, 2.0**-12),
+        "int8": (8 + scale_bits, eight),
+        "int8-mask": (1 + 8 * dense + scale_bits, eight),
+        "int4": (4.5, four),
+    }
+
+
+def _stepped(rows: NDArray[np.float32], error: float, rms: float) -> tuple[float, float]:
+    """Return bits and error of a step codec, from the entropy of its codes."""
+    step = error * math.sqrt(12) * rms
+    codes = np.rint(rows.reshape(-1) / np.float32(step))
+    counts = np.bincount(np.clip(codes, -2000, 2000).astype(np.int64) + 2000)
+    shares = counts[counts > 0] / codes.size
+    entropy = float(-(shares * np.log2(shares)).sum())
+    lost = math.sqrt(float(np.mean(np.square(rows.reshape(-1) - codes * step, dtype=np.float64)))) / rms
+    return _ENTROPY_OVERHEAD * entropy, lost

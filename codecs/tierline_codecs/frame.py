@@ -1,0 +1,201 @@
+"""Self-describing frames: arrays as bytes, and bytes as arrays once every claim in them is checked.
+
+ 0  2  magic "TL"
+ 2  1  version, 2
+ 3  1  zero
+ 4  4  length of the header, H, little-endian
+ 8  8  xxh3-64 of all other bytes, little-endian
+16  H  header, msgpack: of each tensor its name, codec, data type, shape, size of its payload, parameters
+       payloads, each from the next multiple of 8 on
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xxhash
+
+from tierline_codecs.arrays import DTYPES, Array, Spec, as_array, dtype_name, spec_of
+from tierline_codecs.codec import Packed
+from tierline_codecs.errors import CodecError
+from tierline_codecs.header import PREFIX_BYTES, Entry, field_of, read_header, write_header
+from tierline_codecs.limits import DEFAULT, Limits
+from tierline_codecs.registry import codec_named
+
+MAGIC = b"TL"
+VERSION = 2
+
+_START = struct.Struct("<2sBBI")  # magic, version, zero, length of the header
+_CHECKSUM = struct.Struct("<Q")
+
+Frame = bytes | bytearray | memoryview
+
+
+def encode(array: object, codec: str = "int8-lz4") -> bytearray:
+    """Return an array as one frame, which names the codec that was used.
+
+    Args:
+        array: a numpy array, or any CPU tensor that speaks DLPack; it is not changed.
+        codec: a name of `CODECS`. Stages that save too little (LZ4, the mask) leave themselves out.
+
+    Raises:
+        CodecError: this array cannot be encoded so; the text says what would do.
+    """
+    values, chosen = as_array(array), codec_named(codec)
+    spec = spec_of(values)
+    chosen.check(spec)
+    packed = chosen.pack(values)
+    field = field_of("", packed.codec, spec, packed.size, packed.params)
+    return _assembled(*write_header((field,)), [packed])
+
+
+def encode_tensors(arrays: Mapping[str, object], codec: str = "int8-lz4") -> bytearray:
+    """Return several named arrays as one frame.
+
+    Args:
+        arrays: by name, at most 64; whole numbers and booleans go as raw whatever `codec` is.
+        codec: a name of `CODECS`.
+
+    Raises:
+        CodecError: one of them cannot be encoded so; the text says what would do.
+    """
+    several = len(arrays) > 1
+    parts = [(name, as_array(array)) for name, array in arrays.items()]
+    return encode_each(
+        [(name, array, "raw" if several and not spec_of(array).is_float else codec) for name, array in parts]
+    )
+
+
+def encode_each(parts: Sequence[tuple[str, Array, str]]) -> bytearray:
+    """Return arrays as one frame, each a name, contiguous little-endian values and a codec of its own.
+
+    Raises:
+        CodecError: one of them cannot be encoded so; the text says what would do.
+    """
+    if len(parts) > DEFAULT.tensors:
+        raise CodecError("too-large", f"{len(parts)} tensors do not fit one frame, {DEFAULT.tensors} do")
+    packed, fields = [], []
+    for name, values, codec in parts:
+        spec, chosen = spec_of(values), codec_named(codec)
+        chosen.check(spec)
+        one = chosen.pack(values)
+        packed.append(one)
+        fields.append(field_of(name, one.codec, spec, one.size, one.params))
+    return _assembled(*write_header(tuple(fields)), packed)
+
+
+def decode(frame: Frame, limits: Limits = DEFAULT, out: Array | None = None) -> Array:
+    """Return the one array in a frame: writable, and of the data type and shape that went in.
+
+    Args:
+        frame: bytes from anywhere.
+        limits: what they may claim; checked before anything is allocated.
+        out: an array to write the values into, contiguous and of the frame's data type and shape.
+
+    Raises:
+        CodecError: they are no frame that we accept; nothing else is raised.
+    """
+    view, entries = _opened(frame, limits)
+    if len(entries) != 1:
+        raise CodecError("not-one", f"frame holds {len(entries)} tensors; read them with decode_tensors")
+    return _values(view, entries[0], out)
+
+
+def decode_tensors(frame: Frame, limits: Limits = DEFAULT) -> dict[str, Array]:
+    """Return the arrays in a frame by name, in the order in which they went in.
+
+    Args:
+        frame: bytes from anywhere.
+        limits: what they may claim together; checked before anything is allocated.
+
+    Raises:
+        CodecError: they are no frame that we accept; nothing else is raised.
+    """
+    view, entries = _opened(frame, limits)
+    return {entry.name: _values(view, entry, None) for entry in entries}
+
+
+def bytes_of(shape: tuple[int, ...], codec: str = "int8-lz4", dtype: str = "f4") -> int:
+    """Return how many bytes a frame takes, at most; exactly so for all codecs that do not compress.
+
+    Args:
+        shape: of the array.
+        codec: a name of `CODECS`.
+        dtype: a data type in numpy's spelling, such as `f4` or `float32`.
+
+    Raises:
+        CodecError: an array like that cannot be encoded so.
+    """
+    try:
+        name = dtype if dtype in DTYPES else dtype_name(np.dtype(dtype))
+    except TypeError as error:
+        raise CodecError("bad-dtype", f"{dtype!r} is no data type") from error
+    spec, chosen = Spec(DTYPES[name], tuple(shape), name), codec_named(codec)
+    chosen.check(spec)
+    size = chosen.payload_bytes(spec)
+    return write_header((field_of("", codec, spec, size, chosen.longest_params(spec)),))[2]
+
+
+def _assembled(header: bytes, starts: list[int], end: int, packed: list[Packed]) -> bytearray:
+    """Return the frame, every payload written where it is to lie."""
+    frame = bytearray(end)
+    _START.pack_into(frame, 0, MAGIC, VERSION, 0, len(header))
+    frame[PREFIX_BYTES : PREFIX_BYTES + len(header)] = header
+    into = np.frombuffer(frame, np.uint8)
+    for one, start in zip(packed, starts, strict=True):
+        one.write(into[start : start + one.size])
+    _CHECKSUM.pack_into(frame, _START.size, _checksum(memoryview(frame)))
+    return frame
+
+
+def _opened(frame: Frame, limits: Limits) -> tuple[memoryview, tuple[Entry, ...]]:
+    view = _whole(frame, limits)
+    stop = PREFIX_BYTES + int.from_bytes(view[4:8], "little")
+    entries, end = read_header(bytes(view[PREFIX_BYTES:stop]), limits)
+    if end != len(view):
+        raise CodecError("bad-payload", f"frame has {len(view)} bytes where its header asks for {end}")
+    return view, entries
+
+
+def _whole(frame: Frame, limits: Limits) -> memoryview:
+    """Return the frame's bytes, having checked that they are a frame, ours, and undamaged."""
+    try:
+        view = memoryview(frame).cast("B")
+    except (TypeError, ValueError) as error:
+        raise CodecError("bad-frame", f"a {type(frame).__name__} is no frame") from error
+    if len(view) > limits.frame_bytes:
+        raise CodecError(
+            "too-large", f"frame of {len(view)} bytes, at most {limits.frame_bytes} are accepted"
+        )
+    if len(view) < PREFIX_BYTES:
+        raise CodecError("bad-frame", f"frame is cut short: {len(view)} bytes")
+    magic, version, _, header_bytes = _START.unpack_from(view)
+    if magic != MAGIC:
+        raise CodecError("bad-frame", "these bytes are no Tierline frame")
+    if version != VERSION:
+        raise CodecError(
+            "bad-version", f"frame is of version {version}, this is {VERSION}; update the older side"
+        )
+    if len(view) < PREFIX_BYTES + header_bytes:
+        raise CodecError("bad-frame", f"frame is cut short: {len(view)} bytes end within its header")
+    if _checksum(view) != _CHECKSUM.unpack_from(view, _START.size)[0]:
+        raise CodecError("bad-checksum", "frame is damaged or cut short: its checksum does not match")
+    return view
+
+
+def _values(view: memoryview, entry: Entry, out: Array | None) -> Array:
+    spec = entry.spec
+    if out is not None and (spec_of(out) != spec or not out.flags.c_contiguous or not out.flags.writeable):
+        raise CodecError("bad-array", f"the frame's {spec.dtype.name} {spec.shape} do not fit `out`")
+    payload = view[entry.start : entry.stop]
+    array = entry.codec.unpack(payload, entry.params, spec, lambda: _memory(spec) if out is None else out)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _memory(spec: Spec) -> Array:
+    return np.empty(spec.shape, spec.dtype)
+
+
+def _checksum(view: memoryview) -> int:
+    start, rest = view[: _START.size], view[PREFIX_BYTES:]
+    return xxhash.xxh3_64_intdigest(rest, seed=int.from_bytes(start, "little"))

@@ -1,0 +1,149 @@
+"""The codec with one step for the whole array, from the error that is allowed, and entropy coding."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierline_codecs.arrays import Array, Spec
+from tierline_codecs.codec import (
+    Bytes,
+    Codec,
+    Make,
+    Packed,
+    Params,
+    bytes_in,
+    expect_bytes,
+    expect_params,
+    pieces,
+)
+from tierline_codecs.compress import compress_entropy, decompress_entropy
+from tierline_codecs.errors import CodecError
+from tierline_codecs.quantize import as_rows, check_scales, peaks_of, to_codes, to_values
+
+_PLANES = 4  # bytes of a code, at most
+_STEP_BYTES = 4
+_MASK_FROM = 1 / 3  # of the codes zero: then a bit for each and the rest compress better than all of them
+_LARGEST_CODE = 2**23  # up to which float32 counts in whole numbers
+_MOST = 2**62
+
+
+def step_codec(name: str, error: float) -> Codec:
+    """Return the codec whose relative error (L2) is at most `error`."""
+    return Codec(
+        name=name,
+        pack=_packer(error),
+        unpack=_unpack,
+        payload_bytes=lambda spec: _payload_bytes(spec, error),
+        longest_params=lambda spec: (_PLANES, 1, *[spec.size] * (_PLANES + 1)),
+    )
+
+
+def _packer(error: float) -> Callable[[Array], Packed]:
+    def pack(array: Array) -> Packed:
+        values = as_rows(array, 0)
+        peaks, _ = peaks_of(values)
+        if not peaks.any():
+            return pieces("step-zstd", (0, 0), np.zeros(1, "<f4"))
+        step, codes = _quantize(values, float(peaks.max()), error)
+        masked, planes = _planes(codes)
+        packed = [compress_entropy(plane) for plane in planes]
+        params = (len(planes) - masked, masked, *map(len, packed))
+        return pieces("step-zstd", params, np.array([step], "<f4"), *packed)
+
+    return pack
+
+
+def _quantize(
+    values: NDArray[np.float32], peak: float, error: float
+) -> tuple[np.float32, NDArray[np.int32 | np.int8]]:
+    """Return the step, and the codes (N,) as the smallest whole numbers that hold them."""
+    step = max(error * math.sqrt(12) * _rms(values, peak), peak / _LARGEST_CODE)
+    small = np.float32(min(max(step, 2.0**-126), 3.4e38 / 256))
+    factor = np.array([1 / float(small)], np.float32)
+    codes = np.empty(values.shape, np.int8 if peak / float(small) < 127.4 else np.int32)
+    to_codes(values, factor, codes)
+    return small, codes.reshape(-1)
+
+
+def _rms(values: NDArray[np.float32], peak: float) -> float:
+    """Return the root of the mean square; squares that overflow or vanish are scaled first."""
+    flat = values.reshape(-1)
+    if not 1e-15 < peak < 1e15:
+        flat = (flat / np.float32(peak)).astype(np.float32)
+        return peak * math.sqrt(float(np.dot(flat, flat)) / flat.size)
+    return math.sqrt(float(np.dot(flat, flat)) / flat.size)
+
+
+def _planes(codes: NDArray[np.int32 | np.int8]) -> tuple[int, list[Bytes]]:
+    """Return codes as planes of bytes, each as signed as the rest allows; mostly one plane is enough.
+
+    Where a third of the codes are zero, the first plane is a bit for each, and the others leave zeros out.
+    """
+    held = codes != 0
+    masked = int(codes.size - np.count_nonzero(held) >= _MASK_FROM * codes.size)
+    planes = [np.packbits(held)] if masked else []
+    rest = codes.compress(held) if masked else codes
+    if rest.dtype == np.int8:
+        return masked, [*planes, bytes_in(rest)]
+    while True:
+        low = rest.astype(np.int8)
+        planes.append(bytes_in(low))
+        rest = (rest - low) >> 8
+        if not rest.any():
+            return masked, planes
+
+
+def _unpack(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
+    if params == (0, 0):
+        expect_bytes(payload, _STEP_BYTES)
+        out = make()
+        out[...] = 0
+        return out
+    count, masked, *sizes = expect_params(params, _PLANES, 1, *[_MOST] * (len(params) - 2))
+    if not count or len(sizes) != count + masked or not spec.size:
+        raise CodecError("bad-header", "frame's header has parameters that its codec does not have")
+    expect_bytes(payload, _STEP_BYTES + sum(sizes))
+    step = np.frombuffer(payload, "<f4", count=1)
+    check_scales(step, spec.name, 2 ** (8 * count - 1))
+    ends = np.cumsum([_STEP_BYTES, *sizes]).tolist()
+    parts = [payload[start:end] for start, end in itertools.pairwise(ends)]
+    codes = _codes(parts, masked, spec.size)
+    out = make()
+    to_values(codes.reshape(1, -1), step, out.reshape(1, -1))
+    return out
+
+
+def _codes(parts: list[memoryview], masked: int, size: int) -> NDArray[np.int32 | np.int8]:
+    held = None
+    if masked:
+        bits = decompress_entropy(parts.pop(0), -(-size // 8))
+        held = np.unpackbits(bits, count=size).view(np.bool_)
+    wanted = size if held is None else int(np.count_nonzero(held))
+    codes = _joined([decompress_entropy(part, wanted).view(np.int8) for part in parts])
+    if held is None:
+        return codes
+    spread = np.zeros(size, codes.dtype)
+    if wanted:
+        np.place(spread, held, codes)
+    return spread
+
+
+def _joined(planes: list[NDArray[np.int8]]) -> NDArray[np.int32 | np.int8]:
+    if len(planes) == 1:
+        return planes[0]
+    codes = np.zeros(planes[0].size, np.int32)
+    for number, plane in enumerate(planes):
+        codes += plane.astype(np.int32) << (8 * number)
+    return codes
+
+
+def _payload_bytes(spec: Spec, error: float) -> int:
+    """Return an upper bound: no element is larger than the root of their number times their RMS."""
+    most = min(math.sqrt(spec.size) / (error * math.sqrt(12)) + 1, _LARGEST_CODE)
+    planes, reach = 1, 127
+    while reach < most:
+        planes, reach = planes + 1, reach * 256 + 127
+    return _STEP_BYTES + planes * spec.size + (-(-spec.size // 8) if spec.size else 0)
