@@ -1,0 +1,55 @@
+"""Which bundles there are, and how each is loaded."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tierline_models.bundle import Bundle
+from tierline_models.errors import BundleError
+
+Loader = Callable[[], Bundle]
+
+
+def load_bundle(name: str | Path, *, max_layer: int | None = None) -> Bundle:
+    """Load a bundle, fetching its weights into the cache at the first call.
+
+    Sets torch to one thread: a node computes one sample at a time, and a split run equals the unsplit one bit
+    for bit only where all nodes sum in the same order.
+
+    Args:
+        name: `text`, `image`, or a directory.
+        max_layer: keep only blocks 1..max_layer in memory.
+    """
+    loader = _loader(name)
+    torch.set_num_threads(1)
+    bundle = loader()
+    if max_layer is None:
+        return bundle
+    return replace(bundle, model=bundle.model.load_range(max_layer))
+
+
+def _loader(name: str | Path) -> Loader:
+    """How to load a built-in bundle; imported here so that nobody loads what they do not run."""
+    match str(name):
+        case "text":
+            from tierline_models.text import load_text
+
+            return load_text
+        case "image":
+            from tierline_models.image import load_image
+
+            return load_image
+        case _:
+            raise _unknown(Path(name))
+
+
+def _unknown(path: Path) -> BundleError:
+    if (path / "bundle.json").is_file():
+        return BundleError(
+            f"{path} is a bundle of another version; this release runs only `text` and `image`"
+        )
+    if path.is_dir():
+        return BundleError(f"{path} holds no bundle.json, so it is no bundle; try `text` or `image`")
+    return BundleError(f"there is no bundle called {str(path)!r}; try `text` or `image`")

@@ -1,0 +1,179 @@
+"""Read a bundle's files: regular ones in its folder, of the size and sum that the manifest gives."""
+
+import hashlib
+import json
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from tierline_models.errors import BundleError
+
+_KNOWN = re.compile(r"graph\.json|example\.safetensors|blocks/[0-9]{4,6}\.safetensors", re.ASCII)
+_JSON_BYTES = 256 * 2**20
+_HEADER_BYTES = 64 * 2**20
+_TYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSpec:
+    """Where a weight is and what it measures."""
+
+    file: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    begin: int
+    end: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Files:
+    """The files of one bundle; each is checked in full the first time that something is read from it."""
+
+    def __init__(self, folder: Path, listed: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._listed = dict(listed)
+        self._checked: set[str] = set()
+        for name in listed:
+            if not _KNOWN.fullmatch(name):
+                raise BundleError(f"{folder} lists a file {name!r:.80}, which no bundle has")
+
+    def json(self, name: str) -> Any:
+        """A JSON file."""
+        return read_json(self.check(name))
+
+    def tensors(self, name: str, wanted: Mapping[str, WeightSpec] | None) -> dict[str, Tensor]:
+        """Tensors of one file; all of them if it is not said which are wanted."""
+        path = self.check(name)
+        with path.open("rb") as file:
+            places, begin = _read_header(path, file)
+            names = list(places) if wanted is None else list(wanted)
+            found = {}
+            for one in names:
+                if one not in places:
+                    raise BundleError(f"{path} lacks the weight {one}; the bundle is incomplete")
+                place = places[one]
+                if wanted is not None:
+                    _check_spec(path, one, place, wanted[one])
+                found[one] = _read_tensor(path, one, file, place, begin)
+        return found
+
+    def check(self, name: str) -> Path:
+        """The path of a file whose size and sum are as the manifest says."""
+        path = self.folder / name
+        if name in self._checked:
+            return path
+        listed = self._listed.get(name)
+        if not isinstance(listed, dict):
+            raise BundleError(f"{self.folder} lists no file {name}; the bundle is incomplete")
+        for part in (path, path.parent):
+            if part.is_symlink():
+                raise BundleError(f"{part} is a symbolic link; a bundle holds files only")
+        size = regular_size(path)
+        if size != listed.get("bytes"):
+            raise BundleError(
+                f"{path} has {size} bytes instead of {listed.get('bytes')}; fetch the bundle again"
+            )
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != listed.get("sha256"):
+                raise BundleError(f"{path} is not what the bundle was made with (its sha256 differs)")
+        self._checked.add(name)
+        return path
+
+
+def regular_size(path: Path) -> int:
+    """Bytes of a regular file."""
+    try:
+        found = path.lstat()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}); the bundle is incomplete") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(f"{path} is not a regular file; a bundle holds nothing else")
+    return found.st_size
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document of bounded size."""
+    size = regular_size(path)
+    if size > _JSON_BYTES:
+        raise BundleError(f"{path} has {size} bytes, more than any bundle needs")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is no JSON ({error!r:.80}); fetch the bundle again") from error
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, _Place], int]:
+    """Where each tensor of a safetensors file is, and where the first begins.
+
+    Read by ourselves and not mapped: a mapped file counts twice in memory while it is copied, and weights
+    that begin where the file has them are not aligned, which changes how kernels sum.
+    """
+    size = regular_size(path)
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(_HEADER_BYTES, size - 8):
+        raise BundleError(f"{path} announces a header of {length} bytes, which it cannot have")
+    try:
+        header = json.loads(file.read(length))
+        places = {name: _place(one) for name, one in header.items() if name != "__metadata__"}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{path} has no header of safetensors ({error!r:.80})") from error
+    for name, place in places.items():
+        if not 0 <= place.begin <= place.end <= size - 8 - length:
+            raise BundleError(f"{path}: {name} lies outside the file")
+    return places, 8 + length
+
+
+def _place(document: dict[str, Any]) -> _Place:
+    begin, end = map(int, document["data_offsets"])
+    shape = tuple(map(int, document["shape"]))
+    dtype = _TYPES[document["dtype"]]
+    if min(shape, default=0) < 0 or len(shape) > 16:
+        raise ValueError("a shape makes no sense")
+    if end - begin != prod(shape) * getattr(torch, dtype).itemsize:
+        raise ValueError("a tensor does not fill its place")
+    return _Place(begin=begin, end=end, shape=shape, dtype=dtype)
+
+
+def _check_spec(path: Path, name: str, place: _Place, spec: WeightSpec) -> None:
+    if (place.shape, place.dtype) != (spec.shape, spec.dtype):
+        found, listed = f"{place.dtype} of shape {place.shape}", f"{spec.dtype} of {spec.shape}"
+        raise BundleError(f"{path}: {name} is {found}, the manifest says {listed}")
+
+
+def _read_tensor(path: Path, name: str, file: BinaryIO, place: _Place, begin: int) -> Tensor:
+    tensor = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
+    if tensor.numel():
+        file.seek(begin + place.begin)
+        if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != place.end - place.begin:  # type: ignore[attr-defined]
+            raise BundleError(f"{path} ends within {name}; fetch the bundle again")
+        if tensor.is_floating_point() and bool(tensor.amax().isnan()):  # a NaN anywhere is the largest
+            raise BundleError(f"{path}: {name} holds values that are no numbers; the bundle is damaged")
+    return tensor
+
+
+def as_weight(tensor: Tensor) -> Tensor:
+    """As a module holds it."""
+    return nn.Parameter(tensor, requires_grad=False) if tensor.is_floating_point() else tensor

@@ -1,0 +1,172 @@
+"""A model as numbered blocks with early exits: any contiguous range runs on its own.
+
+Layer k means "k blocks computed". Block 1 includes the embedding or stem, so layer 0 is the raw input after
+`preprocess`, and an activation that crosses the network belongs to a layer from 1 on. Knows nothing of wires.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from tierline_models.errors import ActivationError, BundleError, ShapeError
+
+Sizes = tuple[int | range, ...]
+"""What an activation may measure, dimension by dimension: one size, or a range of sizes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitAnswer:
+    """What the exit after block `layer` says of one sample."""
+
+    layer: int
+    logits: tuple[float, ...]
+    label: str
+    confidence: float  # calibrated probability of `label`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """An early exit: activation (1, ...) to logits (1, classes), and the temperature that calibrates them."""
+
+    head: nn.Module
+    temperature: float = 1.0
+
+
+class SegmentedModel:
+    """Blocks 1..n of one model and the exits after some of them; holds weights, keeps no state of a sample.
+
+    Everything runs without gradients, in eval mode, on a batch of one. What a block needs besides its
+    activation (positions, a mask) it makes itself, so one tensor is all that ever travels.
+    """
+
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[nn.Module],
+        exits: Mapping[int, Exit],
+        labels: tuple[str, ...],
+        sizes: Sequence[Sizes],
+        preprocess: Callable[[bytes], Tensor],
+    ) -> None:
+        """Put a model together.
+
+        Args:
+            blocks: tensor to tensor, in order; the first takes what `preprocess` returns.
+            exits: by layer.
+            labels: the name of each class, in the order of the logits.
+            sizes: what the activation after each block measures; one entry per block.
+            preprocess: raw input to tensor; raises InputError for an input that it cannot use.
+        """
+        self.blocks = nn.ModuleList(blocks).eval()
+        self.exits = {layer: exits[layer] for layer in sorted(exits)}
+        for leave in self.exits.values():
+            leave.head.eval()
+        self.labels = labels
+        self._sizes = tuple(sizes)
+        self._preprocess = preprocess
+
+    def load_range(self, max_layer: int) -> "SegmentedModel":
+        """The same model holding only blocks 1..max_layer, for a node that has no room for all of it."""
+        if not 1 <= max_layer <= len(self.blocks):
+            raise BundleError(f"max_layer is {max_layer}; this model has blocks 1 to {len(self.blocks)}")
+        return SegmentedModel(
+            blocks=list(self.blocks)[:max_layer],
+            exits={layer: leave for layer, leave in self.exits.items() if layer <= max_layer},
+            labels=self.labels,
+            sizes=self._sizes[:max_layer],
+            preprocess=self._preprocess,
+        )
+
+    def preprocess(self, data: bytes) -> Tensor:
+        """Raw input to the tensor that block 1 takes; raises InputError."""
+        return self._preprocess(data)
+
+    def run(self, x: Tensor, first: int, last: int) -> Tensor:
+        """Bring a sample from layer `first` to layer `last`: blocks first+1..last."""
+        if not 0 <= first <= last <= len(self.blocks):
+            raise BundleError(f"this node holds blocks 1 to {len(self.blocks)}, not {first + 1} to {last}")
+        with torch.inference_mode():
+            for block in self.blocks[first:last]:
+                x = block(x)
+        return x
+
+    def exit_in(self, first: int, last: int) -> int | None:
+        """The last exit that running from `first` to `last` passes, if there is one."""
+        return max((layer for layer in self.exits if first < layer <= last), default=None)
+
+    def run_with_exit(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ExitAnswer | None]:
+        """`run`, and the answer of the last exit on the way."""
+        layer = self.exit_in(first, last)
+        if layer is None:
+            return self.run(x, first, last), None
+        x = self.run(x, first, layer)
+        return self.run(x, layer, last), self.exit(layer, x)
+
+    def logits(self, layer: int, x: Tensor) -> Tensor:
+        """The logits (1, classes) of the exit after block `layer`, uncalibrated."""
+        if layer not in self.exits:
+            raise BundleError(f"this model has no exit after block {layer}; it has {list(self.exits)}")
+        with torch.inference_mode():
+            logits: Tensor = self.exits[layer].head(x)
+        return logits
+
+    def exit(self, layer: int, x: Tensor) -> ExitAnswer:
+        """Answer at the exit after block `layer`; raises ActivationError if the values are no numbers."""
+        logits = self.logits(layer, x)[0]
+        if not torch.isfinite(logits).all():
+            raise ActivationError(
+                f"the exit after block {layer} gives values that are not finite; "
+                "the activation it was fed is damaged: send the sample again"
+            )
+        best = int(logits.argmax())
+        calibrated = torch.softmax(logits.double() / self.exits[layer].temperature, dim=0)
+        return ExitAnswer(
+            layer=layer,
+            logits=tuple(logits.tolist()),
+            label=self.labels[best],
+            confidence=min(1.0, float(calibrated[best])),
+        )
+
+    def unsplit(self, x: Tensor) -> Tensor:
+        """The logits (1, classes) of the whole model in one go."""
+        last = len(self.blocks)
+        return self.logits(last, self.run(x, 0, last))
+
+    def activation_bytes(self, layer: int) -> int:
+        """Bytes of the largest activation after block `layer`; raises ShapeError where there is none."""
+        self._check_layer(layer)
+        return 4 * prod(_largest(size) for size in self._sizes[layer - 1])
+
+    def check_activation(self, layer: int, shape: Sequence[int], dtype: str) -> None:
+        """Refuse an activation that the block after `layer` cannot take, before anything runs on it.
+
+        Args:
+            layer: blocks computed by the sender.
+            shape: of the array as received.
+            dtype: its type as numpy or torch names it, `float32`.
+        """
+        self._check_layer(layer)
+        sizes = self._sizes[layer - 1]
+        fits = len(shape) == len(sizes) and all(map(_fits, shape, sizes))
+        if not fits or dtype.removeprefix("torch.") != "float32":
+            actual = f"{dtype} of shape ({', '.join(map(str, shape))})"
+            raise ShapeError(layer, f"float32 of shape ({', '.join(map(_named, sizes))})", actual)
+
+    def _check_layer(self, layer: int) -> None:
+        if not 1 <= layer <= len(self.blocks):
+            raise ShapeError(layer, f"activations after blocks 1 to {len(self.blocks)}", "of no block here")
+
+
+def _largest(size: int | range) -> int:
+    return size.stop - 1 if isinstance(size, range) else size
+
+
+def _fits(size: int, allowed: int | range) -> bool:
+    return size in allowed if isinstance(allowed, range) else size == allowed
+
+
+def _named(allowed: int | range) -> str:
+    return f"{allowed.start} to {allowed.stop - 1}" if isinstance(allowed, range) else str(allowed)
