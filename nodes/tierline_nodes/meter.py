@@ -1,0 +1,51 @@
+"""What a node counts and how it becomes telemetry: plain state, no clock of its own."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tierline_broker import Pool
+
+SPEED_SECONDS = 1.0
+"""Time constant of the reported speed: a rare check of an idle node counts as much as many samples."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Absolute counts since the node's start, and smoothed readings."""
+
+    arrived: int = 0  # without those that are pinned to another tier
+    served: int = 0
+    answered: int = 0
+    sent_bytes: int = 0
+    work_seconds: float = 0.0
+    pools: Counter[Pool] = field(default_factory=Counter)
+    drops: Counter[str] = field(default_factory=Counter)
+    speed: float = 1.0
+    last_work: float = 0.0  # when a speed was last observed
+
+    def observe_speed(self, measured: float, profiled: float, now: float) -> None:
+        """Fold one measurement of compute seconds against the profile's into the smoothed speed."""
+        if measured <= 0 or profiled <= 0:
+            return
+        ratio = math.log(measured / profiled)
+        weight = -math.expm1(-max(0.0, now - self.last_work) / SPEED_SECONDS)
+        self.speed = math.exp(math.log(self.speed) + weight * (ratio - math.log(self.speed)))
+        self.last_work = now
+
+
+@dataclass(slots=True)
+class Interval:
+    """Turns absolute counts into rates between two reports."""
+
+    at: float
+    arrived: int = 0
+    busy: float = 0.0
+
+    def rates(self, now: float, arrived: int, busy: float) -> tuple[float, float]:
+        """Return (requests per second, busy share) since the last call."""
+        seconds = max(now - self.at, 1e-6)
+        rate = (arrived - self.arrived) / seconds
+        share = min(1.0, max(0.0, (busy - self.busy) / seconds))
+        self.at, self.arrived, self.busy = now, arrived, busy
+        return rate, share

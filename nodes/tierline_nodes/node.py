@@ -1,0 +1,188 @@
+"""Run one node: enter its lifetimes, follow its plan, serve its samples."""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
+
+import structlog
+
+from tierline_broker import (
+    NODE,
+    PLAN,
+    PROFILE,
+    Birth,
+    Link,
+    Plan,
+    Presence,
+    Profile,
+    Session,
+    Subscription,
+    connect,
+    follow,
+    open_receiver,
+    open_sender,
+    running,
+)
+from tierline_models import Bundle, load_bundle
+from tierline_nodes.compute import Compute, compute_thread
+from tierline_nodes.config import NodeConfig
+from tierline_nodes.emulation import Conditions
+from tierline_nodes.errors import EmulationError, ParentGoneError
+from tierline_nodes.meter import Meter
+from tierline_nodes.refusals import Refusals
+from tierline_nodes.samples import Node, serve
+from tierline_nodes.selftest import measure_profile
+from tierline_nodes.telemetry import check_idle_speed, probe_links, report
+
+_log = structlog.get_logger()
+
+
+async def run_node(config: NodeConfig) -> None:
+    """Run one node until cancelled, or until standard input ends where that feeds it conditions.
+
+    Raises:
+        ModelError: the bundle cannot be loaded.
+        ConnectError: the broker does not answer.
+    """
+    conditions = Conditions(slowdown=config.slowdown)
+    incarnation = time.time_ns()
+    try:
+        async with (
+            # First of all, so that a parent's end is noticed while the model still loads.
+            running(_follow_conditions(config, conditions), name="conditions"),
+            compute_thread(conditions) as compute,
+            # Before the model, so that a broker that is not there is told before anything is fetched.
+            _connected(config, incarnation) as session,
+        ):
+            bundle, profile = await _prepare(config, compute, incarnation)
+            async with _joined(config, bundle, profile, conditions, compute, session) as node:
+                await serve(node)
+    except ParentGoneError:
+        _log.info("parent_gone", node=config.name)
+
+
+def _connected(config: NodeConfig, incarnation: int) -> AbstractAsyncContextManager[Session]:
+    return connect(
+        config.broker,
+        name=config.name,
+        site=config.site,
+        will=_birth(config, "lost", incarnation),
+        username=config.username,
+        password=config.password,
+        mirror_headers=config.mirror_headers,
+    )
+
+
+def _birth(config: NodeConfig, state: Literal["ready", "lost"], incarnation: int, *models: str) -> Birth:
+    return Birth(
+        node=config.name,
+        tier=config.tier,
+        state=state,
+        incarnation=incarnation,
+        window=config.window,
+        models=models,
+        version=config.version,
+    )
+
+
+async def _prepare(config: NodeConfig, compute: Compute, incarnation: int) -> tuple[Bundle, Profile]:
+    _log.info("bundle_loading", bundle=str(config.bundle))
+
+    def load() -> tuple[Bundle, Profile]:
+        bundle = load_bundle(config.bundle, max_layer=config.max_layer)
+        return bundle, measure_profile(bundle, config, incarnation, config.slowdown)
+
+    bundle, profile = (await compute.run(load, emulate=False)).value
+    compute.busy = 0.0
+    # It stays until we end: no collection need look at it again, least of all the one at the end, which takes
+    # seconds on a small device and would make us late.
+    gc.freeze()
+    _log.info(
+        "bundle_ready",
+        bundle=bundle.name,
+        digest=bundle.digest[:12],
+        block_seconds=round(sum(profile.block_seconds), 5),
+    )
+    return bundle, profile
+
+
+@asynccontextmanager
+async def _joined(
+    config: NodeConfig,
+    bundle: Bundle,
+    profile: Profile,
+    conditions: Conditions,
+    compute: Compute,
+    session: Session,
+) -> AsyncGenerator[Node]:
+    """Join the deployment: everything subscribed before the birth says that we are ready."""
+    meter = Meter()
+    refusals = Refusals(session, config, meter)
+    async with (
+        follow(session) as presence,
+        open_sender(session, profile.incarnation, presence, link=_link(presence, conditions)) as sender,
+        open_receiver(
+            session, profile.incarnation, window=config.window, on_malformed=refusals.add
+        ) as receiver,
+        session.subscribe(PLAN, config.name) as plans,
+    ):
+        node = Node(
+            config=config, bundle=bundle, profile=profile, session=session, sender=sender,
+            receiver=receiver, presence=presence, compute=compute, meter=meter,
+        )  # fmt: skip
+        birth = _birth(config, "ready", profile.incarnation, bundle.digest)
+        async with running(
+            _follow_plans(plans, node), refusals.answer(), report(node), check_idle_speed(node),
+            probe_links(node), name=f"node-{config.name}",
+        ):  # fmt: skip
+            await session.retain(PROFILE, config.name, profile)
+            await session.retain(NODE, config.name, birth)
+            _log.info("node_ready", node=config.name, tier=config.tier.value, broker=config.broker_shown)
+            yield node
+
+
+def _link(presence: Presence, conditions: Conditions) -> Link:
+    async def link(peer: str, size: int) -> None:
+        found = presence.get(peer)
+        await conditions.cross(size, found.tier if found is not None else None)
+
+    return link
+
+
+async def _follow_plans(plans: Subscription[Plan], node: Node) -> None:
+    """Take each plan as it comes; one for another node or model is counted and left."""
+    async for plan in plans:
+        if plan.node != node.config.name or plan.model != node.bundle.digest:
+            node.meter.drops["plan-for-another"] += 1
+            continue
+        node.plan = plan
+        _log.info("plan_taken", version=plan.version, reason=plan.reason)
+
+
+async def _follow_conditions(config: NodeConfig, conditions: Conditions) -> None:
+    """Apply lines of emulated conditions until standard input ends, which ends the node."""
+    if not config.emulate:
+        return
+    async for line in _stdin_lines():
+        try:
+            conditions.change(line)
+            _log.debug("conditions_changed", line=line.strip())
+        except EmulationError as exc:
+            _log.warning("conditions_refused", reason=str(exc))
+    raise ParentGoneError("standard input, which feeds the emulated conditions, has ended")
+
+
+async def _stdin_lines() -> AsyncGenerator[str]:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        while line := await reader.readline():
+            yield line.decode(errors="replace")
+    finally:
+        transport.close()

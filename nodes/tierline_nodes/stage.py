@@ -1,0 +1,112 @@
+"""Take one sample through this node's stage, in the worker thread: decode, run, decide, encode."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from tierline_broker import RAW_INPUT, Answer, Route, Tier, Work
+from tierline_codecs import CODECS, CodecError, Limits, decode, encode
+from tierline_models import ActivationError, Bundle, InputError
+from tierline_nodes.errors import SampleError
+from tierline_nodes.routing import Answered, Decision, Onward, decide, exit_within, target_layer
+from tierline_nodes.stopwatch import NOTHING, Spent, Stopwatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A sample after this stage, and what that took."""
+
+    decision: Decision | None  # None: passed on as it came, nothing was computed
+    layer: int  # blocks computed so far
+    best: Answer | None  # the best exit so far, here or before
+    payload: bytes = b""  # what travels on, with its codec; empty for a sample that is answered
+    codec: str = RAW_INPUT
+    payload_layer: int = 0  # 0 where the raw input travels on
+    decode: Spent = NOTHING
+    compute: Spent = NOTHING
+    encode: Spent = NOTHING
+
+
+def pass_stage(bundle: Bundle, work: Work, route: Route, tier: Tier) -> Passed:
+    """Bring the sample to the end of this stage and decide where it goes.
+
+    A sample that its exit lets go is not computed any further, though the stage reach beyond that exit.
+
+    Raises:
+        SampleError: the payload is no input or activation of this model.
+    """
+    last = _reach(bundle, work, route)
+    watch = Stopwatch()
+    state = _received(bundle, work)
+    decoded = watch.lap()
+    exit_layer = exit_within(work.layer, last, tuple(bundle.model.exits))
+    layer, answer = work.layer, None
+    if exit_layer is not None:
+        state, layer = bundle.model.run(state, layer, exit_layer), exit_layer
+        answer = _answer(bundle, layer, state)
+    decision = decide(route, tier, answer)
+    if isinstance(decision, Onward) and decision.stage.codec != RAW_INPUT:
+        state, layer = bundle.model.run(state, layer, last), last
+    passed = Passed(
+        decision=decision,
+        layer=layer,
+        best=answer or work.best,
+        decode=decoded,
+        compute=watch.lap(),
+    )
+    return passed if isinstance(decision, Answered) else _packed(passed, decision, work, state)
+
+
+def _reach(bundle: Bundle, work: Work, route: Route) -> int:
+    """Return the layer that this stage ends at; the node must hold its blocks."""
+    held, exits = len(bundle.model.blocks), tuple(bundle.model.exits)
+    if len(route.stages) == 1 and (not exits or work.layer >= exits[-1]):
+        raise SampleError("no-exit", f"no exit lies after layer {work.layer} in the {held} blocks held here")
+    last = target_layer(route, work.layer, exits)
+    if last > held:
+        raise SampleError("bad-layer", f"layer {last} is beyond the {held} blocks that this node holds")
+    return last
+
+
+def _received(bundle: Bundle, work: Work) -> torch.Tensor:
+    """Return what block `work.layer` + 1 takes: the prepared input, or the activation that arrived."""
+    try:
+        if work.codec == RAW_INPUT:
+            return bundle.model.preprocess(work.payload)
+        array = decode(work.payload, limits=Limits(array_bytes=bundle.model.activation_bytes(work.layer)))
+        bundle.model.check_activation(work.layer, array.shape, str(array.dtype))
+        return torch.from_numpy(array)
+    except InputError as exc:
+        raise SampleError("bad-input", str(exc)) from exc
+    except CodecError as exc:
+        raise SampleError("bad-frame", str(exc)) from exc
+    except ActivationError as exc:
+        raise SampleError("bad-activation", str(exc)) from exc
+
+
+def _answer(bundle: Bundle, layer: int, state: torch.Tensor) -> Answer:
+    try:
+        found = bundle.model.exit(layer, state)
+    except ActivationError as exc:
+        raise SampleError("bad-activation", str(exc)) from exc
+    return Answer(output=found.logits, label=found.label, confidence=found.confidence, layer=layer)
+
+
+def _packed(passed: Passed, decision: Onward, work: Work, state: torch.Tensor) -> Passed:
+    """Return `passed` with what travels on: the raw input where the plan says so and it came here raw."""
+    codec = decision.stage.codec
+    if codec == RAW_INPUT and work.codec == RAW_INPUT:
+        return replace(passed, payload=work.payload)
+    watch = Stopwatch()
+    codec = codec if codec in CODECS else "int8-lz4"
+    try:
+        payload = bytes(encode(state, codec=codec))
+    except CodecError as exc:
+        raise SampleError("bad-activation", f"the activation after block {passed.layer}: {exc}") from exc
+    return replace(
+        passed,
+        payload=payload,
+        codec=codec,
+        payload_layer=passed.layer,
+        encode=watch.lap(),
+    )
