@@ -1,0 +1,36 @@
+"""Telemetry folded into a state, a pure planner over it, and the program that publishes its plans."""
+
+from tierline_scheduler.config import SchedulerConfig
+from tierline_scheduler.errors import ObjectiveError, RefusedError, SchedulerError
+from tierline_scheduler.estimate import Estimate
+from tierline_scheduler.explain import Alternative, explain
+from tierline_scheduler.hysteresis import Standing, Verdict, keep_or_switch
+from tierline_scheduler.objective import Objective, Reluctance
+from tierline_scheduler.planner import plan
+from tierline_scheduler.rounds import Round, run_round
+from tierline_scheduler.service import run_scheduler
+from tierline_scheduler.state import ClusterState, LinkState, NodeState, apply, expire
+
+__all__ = [
+    "Alternative",
+    "ClusterState",
+    "Estimate",
+    "LinkState",
+    "NodeState",
+    "Objective",
+    "ObjectiveError",
+    "RefusedError",
+    "Reluctance",
+    "Round",
+    "SchedulerConfig",
+    "SchedulerError",
+    "Standing",
+    "Verdict",
+    "apply",
+    "expire",
+    "explain",
+    "keep_or_switch",
+    "plan",
+    "run_round",
+    "run_scheduler",
+]

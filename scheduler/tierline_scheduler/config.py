@@ -1,0 +1,39 @@
+"""A scheduler's settings, checked when they are made."""
+
+from dataclasses import dataclass, field
+
+from tierline_broker import is_name
+from tierline_scheduler.errors import ObjectiveError
+from tierline_scheduler.objective import Objective, Reluctance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig:
+    """Where one scheduler works, and what for; times in seconds.
+
+    Attributes:
+        name: of this scheduler, its own level of the topics.
+        broker: URL.
+        round_seconds: between rounds; a birth or a death calls for one at once.
+        silence: a node unheard of for this long is left out of plans until it speaks again.
+        settle_seconds: before the first round on a connection, so that retained records are all in.
+    """
+
+    name: str
+    broker: str
+    site: str = "default"
+    objective: Objective = field(default_factory=Objective)
+    reluctance: Reluctance = field(default_factory=Reluctance)
+    round_seconds: float = 1.0
+    silence: float = 6.0
+    settle_seconds: float = 0.3
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for what, value in (("name", self.name), ("site", self.site)):
+            if not is_name(value):
+                raise ObjectiveError(f"{what} {value!r} is not lower-case letters, digits and hyphens")
+        for what, seconds in (("round_seconds", self.round_seconds), ("silence", self.silence)):
+            if not 0 < seconds <= 3600:
+                raise ObjectiveError(f"{what} is {seconds}; give seconds above 0, up to 3600")

@@ -1,0 +1,78 @@
+"""What a good plan is: the limits it keeps, the work it saves, and how reluctantly it is changed."""
+
+from dataclasses import dataclass
+
+from tierline_scheduler.errors import ObjectiveError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """Minimise weighted work subject to limits; the defaults count cloud work alone.
+
+    Attributes:
+        deadline: seconds within which a sample that goes all the way is answered.
+        accuracy_drop: how far a plan's accuracy may fall below the unsplit model's.
+        max_utilisation: share of its time that a node or link may be busy, other mobile nodes' load included.
+        margin: standard deviations of the predicted latency kept free before the deadline.
+        cloud_weight: what a second of cloud work costs.
+        edge_weight: what a second of edge work costs.
+        expected_rate: samples a second that every mobile node is planned for even while it sends fewer.
+        max_frame_bytes: largest hand-off that a receiver reassembles.
+        battery_floor: a mobile node with less charge than this computes nothing if others can.
+    """
+
+    deadline: float = 0.5
+    accuracy_drop: float = 0.01
+    max_utilisation: float = 0.8
+    margin: float = 1.645
+    cloud_weight: float = 1.0
+    edge_weight: float = 0.0
+    expected_rate: float = 0.0
+    max_frame_bytes: int = 64 * 2**20
+    battery_floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ObjectiveError(f"objective {name} is {value}; give a number from {low:g} to {high:g}")
+
+
+_RANGES = (
+    ("deadline", 0.001, 86_400.0),
+    ("accuracy_drop", 0.0, 1.0),
+    ("max_utilisation", 0.01, 1.0),
+    ("margin", 0.0, 10.0),
+    ("cloud_weight", 0.0, 1e9),
+    ("edge_weight", 0.0, 1e9),
+    ("expected_rate", 0.0, 1e9),
+    ("max_frame_bytes", 1, 2**40),
+    ("battery_floor", 0.0, 1.0),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reluctance:
+    """When a plan is kept although another looks better; times in seconds.
+
+    Attributes:
+        patience: a gain must last this long before it counts ...
+        persistence: ... and the breach of a limit this long, unless it is beyond doubt.
+        dwell: a plan stays at least this long unless it breaks a limit.
+        gain: relative saving of work that is worth a change.
+        speed_gain: relative saving of latency that is worth a change where the work is the same.
+        utilisation_slack: a plan in force may exceed the objective's utilisation by this.
+        regret: a plan that breaks a limit so soon after it was chosen for a gain was chosen wrongly ...
+        backoff: ... and the next change for a mere gain waits this many times longer ...
+        max_dwell: ... up to this.
+    """
+
+    patience: float = 2.0
+    persistence: float = 15.0
+    dwell: float = 5.0
+    gain: float = 0.25
+    speed_gain: float = 0.2
+    utilisation_slack: float = 0.1
+    regret: float = 60.0
+    backoff: float = 2.0
+    max_dwell: float = 300.0

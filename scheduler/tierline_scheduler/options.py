@@ -1,0 +1,109 @@
+"""All candidates of a mobile node on all choices of nodes, with their figures and the limits they keep."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+
+from tierline_broker import Tier
+from tierline_scheduler.cost import Device, Figures, Hop, predict
+from tierline_scheduler.model import Model
+from tierline_scheduler.objective import Objective
+from tierline_scheduler.state import ClusterState, NodeState
+from tierline_scheduler.table import Bools, Floats, Table
+from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One choice of nodes, and every candidate of one table on it."""
+
+    names: tuple[str, ...]
+    table: Table
+    devices: tuple[Device, ...]
+    hops: tuple[Hop, ...]
+    figures: Figures
+    battery: float | None  # of the mobile node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Which candidates of an option keep which limit; columns are (N,)."""
+
+    memory: Bools
+    frame: Bools
+    accuracy: Bools
+    deadline: Bools
+    utilisation: Bools
+    battery: Bools
+
+    @property
+    def possible(self) -> Bools:
+        """What could be carried out at all, well or badly."""
+        return self.memory & self.frame
+
+    @property
+    def all(self) -> Bools:
+        """What keeps every limit."""
+        return self.possible & self.accuracy & self.deadline & self.utilisation & self.battery
+
+
+def options(
+    state: ClusterState,
+    mobile: NodeState,
+    tables: Mapping[tuple[Tier, ...], Table],
+    traffic: Traffic,
+    objective: Objective,
+) -> Iterator[Option]:
+    """Yield every choice of nodes for every chain of tiers, in a fixed order."""
+    names = {Tier.MOBILE: [mobile.name]}
+    names |= {tier: peers(state, mobile, tier) for tier in (Tier.EDGE, Tier.CLOUD)}
+    for chain, table in tables.items():
+        for chosen in product(*(names[tier] for tier in chain)):
+            if table.candidates:
+                yield make_option(state, chosen, table, traffic, objective)
+
+
+def make_option(
+    state: ClusterState, names: tuple[str, ...], table: Table, traffic: Traffic, objective: Objective
+) -> Option:
+    """Return a table's candidates predicted on these nodes, the first of which is the mobile node."""
+    mobile = state.nodes[names[0]]
+    devices = tuple(device(state.nodes[name], traffic) for name in names)
+    hops = tuple(hop(state, a, b, traffic) for a, b in pairwise(names))
+    figures = predict(table, devices, hops, arrivals(mobile, objective.expected_rate), objective.margin)
+    return Option(
+        names=names, table=table, devices=devices, hops=hops, figures=figures, battery=mobile.battery
+    )
+
+
+def limits(option: Option, objective: Objective, floor: float) -> Limits:
+    """Return which candidates keep which limit."""
+    table, figures = option.table, option.figures
+    highest = np.maximum(figures.nodes.most, figures.links.most)
+    flat = option.battery is not None and option.battery < objective.battery_floor
+    return Limits(
+        memory=np.all(table.layer <= np.array([one.max_layer for one in option.devices]), axis=1),
+        frame=np.all(table.received_bytes <= objective.max_frame_bytes, axis=1),
+        accuracy=table.accuracy >= floor,
+        deadline=figures.seconds + objective.margin * figures.sd <= objective.deadline,
+        utilisation=highest.max(axis=1) <= objective.max_utilisation,
+        battery=table.layer[:, 0] == 0 if flat else np.ones(len(table.candidates), dtype=np.bool_),
+    )
+
+
+def cost(option: Option, objective: Objective) -> Floats:
+    """Return what is minimised, in weighted seconds a sample, to the nanosecond so that ties are ties."""
+    weights = {Tier.MOBILE: 0.0, Tier.EDGE: objective.edge_weight, Tier.CLOUD: objective.cloud_weight}
+    weighted = option.figures.work @ np.array([weights[tier] for tier in option.table.chain])
+    rounded: Floats = np.round(weighted, 9)
+    return rounded
+
+
+def accuracy_floor(model: Model, objective: Objective) -> float:
+    """Return the accuracy that a plan must keep; where no route does, that of the best there is.
+
+    Lower by a rounding error, so that a route that drops by exactly what is allowed is allowed.
+    """
+    return min(model.accuracy - objective.accuracy_drop, model.best_accuracy) - 1e-9

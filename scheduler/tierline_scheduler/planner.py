@@ -1,0 +1,178 @@
+"""The exact planner, a pure function: the least work within the limits, over every candidate and node."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tierline_broker import Plan, Tier
+from tierline_scheduler.candidates import from_route
+from tierline_scheduler.estimate import Estimate, as_plan, estimate
+from tierline_scheduler.ledger import Ledger, open_ledger
+from tierline_scheduler.model import Model
+from tierline_scheduler.objective import Objective
+from tierline_scheduler.options import Limits, Option, accuracy_floor, cost, limits, make_option, options
+from tierline_scheduler.state import ClusterState, NodeState
+from tierline_scheduler.table import Bools, Floats, make_table, tables
+from tierline_scheduler.view import Loads, Traffic, peers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The best that can be done for a mobile node; `note` says what it falls short of, if anything."""
+
+    best: Estimate
+    note: str
+
+
+def plan(state: ClusterState, objective: Objective) -> dict[str, Plan]:
+    """Return the best plan of every mobile node, whatever is in force now.
+
+    Mobile nodes are planned in the order of their names, each reckoning with the load of all others: of
+    those before it under their new plans, of those after it under the plans in force. A mobile node for
+    which nothing is possible, not even alone, is left out.
+    """
+    plans: dict[str, Plan] = {}
+    ledger = ledger_of(state, objective)
+    for mobile in mobiles(state):
+        choice = choose(state, mobile, objective, ledger.traffic(mobile.name))
+        if choice is None:
+            continue
+        ledger = ledger.replaced(mobile.name, choice.best.loads)
+        known = state.plans.get(mobile.name)
+        plans[mobile.name] = as_plan(
+            choice.best,
+            model=model_of(mobile).digest,
+            version=1 if known is None else known.version + 1,
+            reason=reason_of(choice, objective),
+        )
+    return plans
+
+
+def choose(state: ClusterState, mobile: NodeState, objective: Objective, traffic: Traffic) -> Choice | None:
+    """Return the best for one mobile node: within all limits, else the fastest at the accuracy floor.
+
+    Where not even the accuracy floor can be kept, since no node has the memory for the blocks it takes, the
+    most accurate comes first and the fastest of those. None if nothing at all can be carried out.
+    """
+    model = model_of(mobile)
+    floor = accuracy_floor(model, objective)
+    found = list(options(state, mobile, tables(model, floor), traffic, objective))
+    best = _first(found, objective, floor, _within, _by_cost)
+    if best is not None:
+        return Choice(best=best, note="")
+    best = _first(found, objective, floor, _accurate, _by_speed)
+    if best is not None:
+        return Choice(best=best, note=f"nothing meets the deadline of {objective.deadline:g} s within limits")
+    found = list(options(state, mobile, tables(model, None), traffic, objective))
+    best = _first(found, objective, floor, _possible, _by_accuracy)
+    if best is None:
+        return None
+    return Choice(best=best, note=f"no node has the memory for the accuracy floor of {floor:.3f}")
+
+
+def assess(state: ClusterState, in_force: Plan, objective: Objective, traffic: Traffic) -> Estimate | None:
+    """Return what a plan in force is predicted to do now; None where it can no longer be carried out."""
+    mobile = state.nodes.get(in_force.node)
+    stages = in_force.route.stages
+    if mobile is None or mobile.model is None or not mobile.usable or not stages:
+        return None
+    if stages[0].node != mobile.name or in_force.model != mobile.model.digest:
+        return None
+    if any(stage.node not in peers(state, mobile, stage.tier) for stage in stages[1:]):
+        return None
+    candidate = from_route(mobile.model, in_force.route)
+    if candidate is None:
+        return None
+    table = make_table(tuple(stage.tier for stage in stages), (candidate,))
+    option = make_option(state, tuple(stage.node for stage in stages), table, traffic, objective)
+    kept = limits(option, objective, accuracy_floor(mobile.model, objective))
+    return estimate(option, kept, cost(option, objective), 0, objective) if kept.possible[0] else None
+
+
+def ledger_of(state: ClusterState, objective: Objective) -> Ledger:
+    """Return what the plans in force ask for; no load depends on another's."""
+    entries = {name: asked(state, in_force, objective) for name, in_force in state.plans.items()}
+    return open_ledger(state, {name: loads for name, loads in entries.items() if loads is not None})
+
+
+def asked(state: ClusterState, in_force: Plan, objective: Objective) -> Loads | None:
+    """Return what one plan in force asks for; None where it can no longer be carried out."""
+    found = assess(state, in_force, objective, Traffic())
+    return None if found is None else found.loads
+
+
+def mobiles(state: ClusterState) -> list[NodeState]:
+    """Return the mobile nodes to plan for, in the order of their names."""
+    nodes = (state.nodes[name] for name in sorted(state.nodes))
+    return [node for node in nodes if node.tier is Tier.MOBILE and node.usable]
+
+
+def model_of(node: NodeState) -> Model:
+    """Return the model of a usable node."""
+    if node.model is None:
+        raise ValueError(f"{node.name} has no model; only usable nodes can be planned for")
+    return node.model
+
+
+def reason_of(choice: Choice, objective: Objective) -> str:
+    """Return in one line what a choice is, for people."""
+    best = choice.best
+    figures = (
+        f"{best.seconds:.3f} s for a sample that goes all the way ({best.safe_seconds:.3f} s with margin),"
+        f" {best.mean_seconds:.3f} s on average, {best.cloud_seconds * 1000:.1f} ms of cloud work a sample"
+    )
+    if choice.note:
+        return f"{choice.note}: the best there is takes {figures}"
+    return f"least work within {objective.deadline:g} s at accuracy {best.accuracy:.3f}: {figures}"
+
+
+def _first(
+    found: Iterable[Option],
+    objective: Objective,
+    floor: float,
+    admit: Callable[[Limits], Bools],
+    rank: Callable[[Option, Objective], tuple[Floats, ...]],
+) -> Estimate | None:
+    """Return the admitted candidate that ranks first; ties go to fewer nodes, then to the order of names."""
+    best: tuple[tuple[object, ...], Option, Limits, int] | None = None
+    for option in found:
+        kept = limits(option, objective, floor)
+        rows = np.flatnonzero(admit(kept))
+        if not len(rows):
+            continue
+        ranks = rank(option, objective)
+        row = int(rows[np.lexsort([values[rows] for values in reversed(ranks)])[0]])
+        key = (*(float(values[row]) for values in ranks), len(option.names), option.names)
+        if best is None or key < best[0]:
+            best = key, option, kept, row
+    if best is None:
+        return None
+    _, option, kept, row = best
+    return estimate(option, kept, cost(option, objective), row, objective)
+
+
+def _within(kept: Limits) -> Bools:
+    return kept.all
+
+
+def _accurate(kept: Limits) -> Bools:
+    return kept.possible & kept.accuracy
+
+
+def _possible(kept: Limits) -> Bools:
+    return kept.possible
+
+
+def _by_cost(option: Option, objective: Objective) -> tuple[Floats, ...]:
+    return (cost(option, objective), np.round(option.figures.mean_seconds, 9), option.figures.sent_bytes)
+
+
+def _by_speed(option: Option, objective: Objective) -> tuple[Floats, ...]:
+    figures = option.figures
+    safe = figures.seconds + objective.margin * figures.sd
+    return (np.round(safe, 9), np.round(figures.mean_seconds, 9), figures.sent_bytes)
+
+
+def _by_accuracy(option: Option, objective: Objective) -> tuple[Floats, ...]:
+    return (-option.table.accuracy, *_by_speed(option, objective))

@@ -1,0 +1,113 @@
+"""One round of scheduling, a pure function: the same in the service, in replay and in virtual time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tierline_broker import Plan
+from tierline_scheduler.estimate import as_plan
+from tierline_scheduler.hysteresis import Standing, keep_or_switch
+from tierline_scheduler.ledger import Ledger, open_ledger
+from tierline_scheduler.objective import Objective, Reluctance
+from tierline_scheduler.planner import asked, assess, choose, mobiles, model_of, reason_of
+from tierline_scheduler.state import ClusterState, NodeState
+from tierline_scheduler.view import Loads
+
+Standings = Mapping[str, Standing]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round decided.
+
+    Attributes:
+        changed: the plans to put into force, by mobile node.
+        standings: to be handed to the next round.
+        impossible: mobile nodes for which there is no plan at all.
+        failed: what went wrong where nothing should, by the node whose plan it was about; that plan stays.
+    """
+
+    changed: Mapping[str, Plan] = field(default_factory=dict)
+    standings: Standings = field(default_factory=dict)
+    impossible: tuple[str, ...] = ()
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decision:
+    """What became of one mobile node; without a standing nothing is possible for it."""
+
+    standing: Standing | None = None
+    plan: Plan | None = None
+    loads: Loads = field(default_factory=dict)  # of the new plan
+
+
+def run_round(
+    state: ClusterState, objective: Objective, reluctance: Reluctance, standings: Standings
+) -> Round:
+    """Decide for every mobile node whether its plan in force stays, at `state.now`.
+
+    What is known of nodes came from them. Should one have said what no check of ours foresaw, it is left
+    out of the round, and all others are planned for.
+    """
+    changed: dict[str, Plan] = {}
+    after: dict[str, Standing] = {}
+    impossible: list[str] = []
+    failed: dict[str, Exception] = {}
+    ledger = _ledger(state, objective, failed)
+    for mobile in mobiles(state):
+        try:
+            decision = _decide(state, mobile, ledger, objective, reluctance, standings.get(mobile.name))
+        except Exception as error:  # noqa: BLE001 (whatever a node's records do to it ends this decision)
+            failed[mobile.name] = error
+            if mobile.name in standings:
+                after[mobile.name] = standings[mobile.name]
+            continue
+        if decision.standing is None:
+            impossible.append(mobile.name)
+            continue
+        after[mobile.name] = decision.standing
+        if decision.plan is not None:
+            changed[mobile.name] = decision.plan
+            ledger = ledger.replaced(mobile.name, decision.loads)
+    return Round(changed=changed, standings=after, impossible=tuple(impossible), failed=failed)
+
+
+def _ledger(state: ClusterState, objective: Objective, failed: dict[str, Exception]) -> Ledger:
+    """Return what the plans in force ask for, but those that cannot be reckoned with."""
+    entries: dict[str, Loads] = {}
+    for name, in_force in state.plans.items():
+        try:
+            loads = asked(state, in_force, objective)
+        except Exception as error:  # noqa: BLE001 (as in a round)
+            failed[name] = error
+            continue
+        if loads is not None:
+            entries[name] = loads
+    return open_ledger(state, entries)
+
+
+def _decide(
+    state: ClusterState,
+    mobile: NodeState,
+    ledger: Ledger,
+    objective: Objective,
+    reluctance: Reluctance,
+    standing: Standing | None,
+) -> _Decision:
+    """Decide for one mobile node."""
+    traffic = ledger.traffic(mobile.name)
+    choice = choose(state, mobile, objective, traffic)
+    if choice is None:
+        return _Decision()
+    in_force = state.plans.get(mobile.name)
+    current = None if in_force is None else assess(state, in_force, objective, traffic)
+    verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, state.now)
+    if not verdict.change:
+        return _Decision(standing=verdict.standing)
+    plan = as_plan(
+        choice.best,
+        model=model_of(mobile).digest,
+        version=1 if in_force is None else in_force.version + 1,
+        reason=f"{verdict.change}; {reason_of(choice, objective)}",
+    )
+    return _Decision(standing=verdict.standing, plan=plan, loads=choice.best.loads)

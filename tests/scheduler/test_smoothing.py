@@ -1,0 +1,94 @@
+from random import Random
+
+import pytest
+
+from tierline_scheduler.smoothing import SETTLED, Level, Scale, average, observe
+
+
+def follow(values: list[float], scale: Scale = Scale.RATIO) -> Level:
+    level = None
+    for value in values:
+        level = observe(level, value, scale)
+    assert level is not None
+    return level
+
+
+def noisy(value: float, seed: int, count: int, noise: float = 0.25) -> list[float]:
+    rng = Random(seed)
+    return [value * rng.lognormvariate(0, noise) for _ in range(count)]
+
+
+def test_the_first_observation_is_the_level() -> None:
+    level = observe(None, 5.0)
+
+    assert level.value == pytest.approx(5.0)
+    assert level.sd == 0.25
+
+
+def test_twenty_five_percent_of_noise_moves_a_settled_level_by_a_few_percent() -> None:
+    worst = [abs(follow(noisy(1e6, seed, 200)).value / 1e6 - 1) for seed in range(40)]
+
+    assert sorted(worst)[20] < 0.05
+    assert max(worst) < 0.2
+
+
+def test_the_noise_itself_is_learnt() -> None:
+    assert follow(noisy(10, 1, 300, noise=0.5)).sd > 0.35
+    assert follow(noisy(10, 1, 300, noise=0.1)).sd < 0.15
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.25, 4.0, 10.0])
+def test_a_real_change_is_followed_after_two_observations_or_three_at_worst(factor: float) -> None:
+    after = {2: 0, 3: 0}
+    for seed in range(40):
+        for count in after:
+            level = follow(noisy(1e6, seed, 100) + noisy(1e6 * factor, seed + 1000, count))
+            after[count] += 0.5 < level.value / (1e6 * factor) < 2
+
+    assert after[2] >= 36
+    assert after[3] >= 38
+
+
+def test_one_outlier_moves_nothing() -> None:
+    before = follow(noisy(100, 3, 100))
+
+    after = observe(observe(before, 100_000), 100)
+
+    assert after.value == pytest.approx(before.value, rel=0.05)
+
+
+def test_a_slow_decline_is_followed_within_fifteen_observations() -> None:
+    level = follow([1000 * 0.97**k for k in range(100)])
+
+    assert level.value < 1000 * 0.97**84
+
+
+def test_a_repeated_reading_makes_nothing_more_certain() -> None:
+    once = follow(noisy(10, 5, 50))
+
+    repeated = follow([*noisy(10, 5, 50), *[noisy(10, 5, 50)[-1]] * 20])
+
+    assert repeated.sd >= once.sd
+
+
+def test_counts_may_be_zero_and_their_doubt_shrinks_with_their_size() -> None:
+    rng = Random(2)
+    few = follow([float(rng.randint(0, 3)) for _ in range(100)], Scale.COUNT)
+    many = follow([float(rng.randint(90, 110)) for _ in range(100)], Scale.COUNT)
+    none = follow([0.0] * 30, Scale.COUNT)
+
+    assert none.value == 0
+    assert none.doubt <= 2 * SETTLED
+    assert many.doubt < few.doubt
+    assert many.value == pytest.approx(100, rel=0.1)
+
+
+def test_traffic_that_starts_is_seen_at_its_second_report() -> None:
+    level = follow([*[0.0] * 30, 20.0, 20.0], Scale.COUNT)
+
+    assert level.value == pytest.approx(20)
+
+
+def test_a_plain_average_begins_with_the_first_value() -> None:
+    assert average(None, 3.0, 0.2) == 3.0
+    assert average(3.0, 8.0, 0.2) == pytest.approx(4.0)
