@@ -1,0 +1,115 @@
+"""`tierline bundle`: make a bundle, show its map of split points, prove that split equals unsplit."""
+
+import json
+import runpy
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierline.bundle_map import Block, best_cuts, print_map, to_svg
+from tierline.errors import FAILED, UsageError
+
+if TYPE_CHECKING:
+    from tierline_models import Split
+
+ROUNDING = 1e-4  # what another build of torch may differ by; a wrong graph differs by far more
+
+
+def main(args: Namespace) -> int:
+    """Run the command."""
+    actions: dict[str, Callable[[Namespace], int]] = {"build": _build, "inspect": _inspect, "verify": _verify}
+    return actions[args.action](args)
+
+
+def _build(args: Namespace) -> int:
+    from tierline_models import split
+
+    if args.model is None:
+        raise UsageError("build needs --model FILE.py:NAME, a function that returns (model, example_inputs)")
+    model, examples = _from_code(args.model)
+    cut = split(model, examples, every=args.every)
+    digest = cut.save(args.folder, name=args.name)
+    return _tell_differences(args, cut, digest)
+
+
+def _from_code(place: str) -> tuple[Any, Any]:
+    file, _, name = place.rpartition(":")
+    if not file or not Path(file).is_file():
+        raise UsageError(f"{place!r} names no file and function; write it as path/to/model.py:make")
+    found = runpy.run_path(file).get(name)
+    if not callable(found):
+        raise UsageError(f"{file} has no function {name!r}")
+    made = found()
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise UsageError(f"{name} in {file} must return two things: the model and its example inputs")
+    return made
+
+
+def _verify(args: Namespace) -> int:
+    cut = _load(args.folder)
+    return _tell_differences(args, cut, cut.digest)
+
+
+def _tell_differences(args: Namespace, cut: "Split", digest: str) -> int:
+    differences = cut.differences()
+    worst = max(differences)
+    if args.json:
+        document = {"name": cut.name, "digest": digest, "blocks": cut.layers, "differences": differences}
+        print(json.dumps(document))
+    else:
+        print(f"{cut.name} {digest[:12]}: {_verdict(worst, len(differences))}")
+    return 0 if worst <= ROUNDING else FAILED
+
+
+def _verdict(worst: float, points: int) -> str:
+    if worst == 0.0:
+        return f"split equals unsplit bit for bit at all {points} split points"
+    if worst <= ROUNDING:
+        return f"split differs from unsplit by up to {worst:.3g}: rounding, as of another build of torch"
+    return f"split differs from unsplit by up to {worst:.3g}, more than rounding; make the bundle again"
+
+
+def _inspect(args: Namespace) -> int:
+    cut = _load(args.folder)
+    blocks = _blocks(cut, timed=args.profile)
+    input_bytes = sum(one.nbytes for one in cut.example[0])
+    if args.svg:
+        Path(args.svg).write_text(to_svg(cut.name, blocks))
+    if args.json:
+        document = {"name": cut.name, "digest": cut.digest, "input_bytes": input_bytes}
+        print(json.dumps(document | {"blocks": [asdict(one) for one in blocks]}))
+    else:
+        print(f"{cut.name} {cut.digest[:12]}: {cut.layers} blocks, {input_bytes:,} bytes go in")
+        print_map(blocks)
+        for sentence in best_cuts(blocks, input_bytes):
+            print(sentence)
+    return 0
+
+
+def _load(folder: str) -> "Split":
+    from tierline_models import load
+
+    return load(folder)
+
+
+def _blocks(cut: "Split", *, timed: bool) -> list[Block]:
+    seconds = [one.median for one in cut.time_blocks()] if timed else [None] * cut.layers
+    flops = [0, *(point.flops_before for point in cut.points)]
+    flops.append(flops[-1] + cut.points[-1].flops_after)
+    weights = [0, *(point.weight_bytes_before for point in cut.points)]
+    weights.append(weights[-1] + cut.points[-1].weight_bytes_after)
+    ends = [point.bytes for point in cut.points] + [sum(one.nbytes for one in cut.example[1])]
+    shapes = [" + ".join("x".join(map(str, one.shape)) for one in point.tensors) for point in cut.points]
+    return [
+        Block(
+            layer=layer + 1,
+            bytes=ends[layer],
+            carries=[*shapes, "output"][layer],
+            flops=flops[layer + 1] - flops[layer],
+            weight_bytes=weights[layer + 1] - weights[layer],
+            seconds=seconds[layer],
+        )
+        for layer in range(cut.layers)
+    ]
