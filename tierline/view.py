@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tierline_broker import Tier, running
+from tierline_broker import Profile, Tier, running
 from tierline_replay import (
     Live,
     Outcome,
@@ -78,7 +78,7 @@ def picture(live: Live, events: Sequence[str], now: float) -> RenderableType:
     ours, cloud = split_by_kind(live.outcomes)
     parts: list[RenderableType] = []
     if live.world is not None:
-        parts.append(Text(conditions_in_words(live.world)))
+        parts.append(Text(conditions_in_words(live.world, live.profiles.get(Tier.MOBILE.value))))
     parts += [_nodes(live), _plan(live)]
     if ours:
         parts += [Text(), _shares(ours), _figures(live, ours, cloud)]
@@ -87,15 +87,21 @@ def picture(live: Live, events: Sequence[str], now: float) -> RenderableType:
     return Panel(Group(*parts), title="tierline demo", title_align="left")
 
 
-def conditions_in_words(world: World) -> str:
-    """Return what is emulated, in two lines."""
+def conditions_in_words(world: World, phone_profile: Profile | None) -> str:
+    """Return what is emulated, in two or three lines."""
     phone, edge = (world.slowdown[tier] / world.slowdown[Tier.CLOUD] for tier in (Tier.MOBILE, Tier.EDGE))
     near, far = (1000 * world.rtt[tier] for tier in (Tier.EDGE, Tier.CLOUD))
     return (
         f"Emulated on one machine: phone {phone:g} times, edge {edge:g} times slower than the cloud;\n"
         f"uplink {world.uplink * 8e-6:.3g} Mbit/s, round trip to edge {near:g} ms, to cloud {far:g} ms"
-        f" ({world.name})"
+        f" ({world.name}){_room(phone_profile)}"
     )
+
+
+def _room(profile: Profile | None) -> str:
+    if profile is None or profile.max_layer >= profile.model.blocks:
+        return ""
+    return f"\nthe phone has room for {profile.max_layer} of the {profile.model.blocks} blocks"
 
 
 def _nodes(live: Live) -> Table:

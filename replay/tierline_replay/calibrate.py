@@ -33,7 +33,8 @@ class Pace:
 
     Attributes:
         first: on the phone, up to its first exit; 0 where that is its only one.
-        phone: on the phone, up to the first exit that is accurate enough to answer everything.
+        phone: on the phone, up to the first exit that is accurate enough to answer everything; infinite
+            where it has no room for that.
         cloud: of the whole model in the cloud.
         input_bytes: mean raw input.
     """
@@ -58,12 +59,12 @@ async def measure_pace(client: Client, samples: Sequence[Sample], profile: Profi
                 raise StartError(f"a first sample on {tier} failed: {result.error.message}")
             taken[tier].append(sum(step.compute for step in result.steps))
     # The lower quartile: what else runs here at the moment only ever adds to it.
-    whole = {tier: float(np.quantile(seconds, 0.25)) for tier, seconds in taken.items()}
+    held = {tier: float(np.quantile(seconds, 0.25)) for tier, seconds in taken.items()}
     first, enough = profile.model.exits[0], sufficient_exit(profile.model)
     return Pace(
-        first=whole[Tier.MOBILE] * _share(profile, first) if first < profile.model.blocks else 0.0,
-        phone=whole[Tier.MOBILE] * _share(profile, enough),
-        cloud=whole[Tier.CLOUD],
+        first=held[Tier.MOBILE] * _share(profile, first) if first < profile.model.blocks else 0.0,
+        phone=held[Tier.MOBILE] * _share(profile, enough) if enough <= profile.max_layer else math.inf,
+        cloud=held[Tier.CLOUD],
         input_bytes=profile.model.input_bytes,
     )
 
@@ -109,7 +110,7 @@ def deadline_for(pace: Pace, best: World, worst: World, rate: float) -> float:
     shared = _with_margin(pace.first, rate) + cloud
     alone = _with_margin(pace.phone, rate)
     least = 1.05 * max(cloud, _answered(pace, best, Tier.EDGE, rate))
-    return round(max(_LEAST, least, min(1.5 * shared, 0.7 * alone)), 3)
+    return round(max(_LEAST, least, min(1.25 * shared, 0.7 * alone)), 3)
 
 
 def _answered(pace: Pace, world: World, tier: Tier, rate: float) -> float:

@@ -16,6 +16,8 @@ from tierline_replay.world import World, lines
 EDGE_WEIGHT = 0.005
 """What a second of edge work counts beside one of cloud work: of plans that spare the cloud alike, the one in
 which the phone does most of what it well can."""
+PHONE_HOLDS = {"text": 2}
+"""Blocks that the phone has room for, up to the first exit; of a bundle that is not named here, all."""
 _READY_SECONDS = 120.0
 _PLAN_SECONDS = 30.0
 
@@ -107,9 +109,10 @@ async def start_scheduler(deployed: Deployment, *, deadline: float, rate: float)
 
 
 def _node(tier: Tier, site: str, bundle: str, world: World) -> list[str]:
+    room = ["--max-layer", str(PHONE_HOLDS[bundle])] if tier is Tier.MOBILE and bundle in PHONE_HOLDS else []
     return [
         "tierline", "node", "--tier", tier.value, "--name", tier.value, "--site", site, "--bundle", bundle,
-        "--slowdown", str(world.slowdown[tier]), "--emulate", "-",
+        "--slowdown", str(world.slowdown[tier]), "--emulate", "-", *room,
     ]  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """The load and the deadline that suit a machine, from values."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from tierline_broker import ModelCard, RouteCard
@@ -38,6 +41,14 @@ def test_the_rate_keeps_the_phone_busy_within_what_this_machine_bears() -> None:
     assert rate_for(pace(0.004), 4.4) == 6.0
     assert rate_for(pace(0.0075), 4.4) == 4.4
     assert rate_for(pace(0.02), 4.4) == pytest.approx(0.4 / 0.24)
+
+
+def test_a_phone_without_room_for_a_sufficient_exit_sets_neither_rate_nor_deadline() -> None:
+    small = replace(pace(0.0014), phone=math.inf)
+
+    assert rate_for(small, 4.4) == 6.0
+    assert deadline_for(small, GOOD, BAD, 6.0) >= deadline_for(pace(0.0014), GOOD, BAD, 6.0)
+    assert deadline_for(small, GOOD, BAD, 6.0) < 0.3
 
 
 def test_a_model_with_one_exit_has_no_early_part() -> None:

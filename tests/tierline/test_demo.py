@@ -128,6 +128,7 @@ def test_the_demo_measures_what_it_saves(found: dict[str, Any]) -> None:
     assert found["accuracy"] > found["accuracy_all_cloud"] - 0.03
     assert sum(found["tier_share"].values()) == pytest.approx(1)
     assert found["emulated"]["slowdown"] == {"mobile": 10, "edge": 3, "cloud": 1}
+    assert found["emulated"]["max_layer"] == {"mobile": 2, "edge": 6, "cloud": 6}
 
 
 @pytest.mark.timeout(120)

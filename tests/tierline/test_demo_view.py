@@ -7,7 +7,20 @@ from rich.console import Console
 
 from tierline.summary import print_summary
 from tierline.view import picture, showing, size_in_words
-from tierline_broker import Answer, Birth, Plan, Pool, Result, Route, Stage, Step, Telemetry, Tier
+from tierline_broker import (
+    Answer,
+    Birth,
+    ModelCard,
+    Plan,
+    Pool,
+    Profile,
+    Result,
+    Route,
+    Stage,
+    Step,
+    Telemetry,
+    Tier,
+)
 from tierline_replay import GOOD, Live, Outcome, PlanSeen, Request, Sample, document, summarise
 
 
@@ -79,6 +92,21 @@ def shown(live: Live) -> str:
 def test_the_view_says_what_is_emulated(shown: str) -> None:
     assert "phone 10 times, edge 3 times slower than the cloud" in shown
     assert "uplink 20 Mbit/s, round trip to edge 10 ms, to cloud 30 ms (good links, edge free)" in shown
+
+
+def test_the_view_says_what_the_phone_has_room_for(live: Live) -> None:
+    card = ModelCard(
+        digest="d", name="text", blocks=6, input_bytes=100, points=(), exits=(2,), accuracy=0.8, routes=()
+    )
+    live.profiles["mobile"] = Profile(
+        node="mobile", tier=Tier.MOBILE, incarnation=1, model=card, block_seconds=(0.01, 0.01),
+        exit_seconds=0.001, codec_seconds=0.001, max_layer=2, memory_bytes=10**9, cores=1,
+    )  # fmt: skip
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(picture(live, [], now=142.0))
+
+    assert "the phone has room for 2 of the 6 blocks" in captured.get()
 
 
 def test_the_view_shows_nodes_plan_shares_and_progress(shown: str) -> None:
