@@ -20,6 +20,7 @@ Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 RequestId = Annotated[bytes, Field(min_length=16, max_length=16)]
 Text = Annotated[str, Field(max_length=1000)]
+Error = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 RAW_INPUT = "input"
 """The `codec` of a work message whose payload is the raw input (layer 0), not an activation."""
@@ -72,6 +73,8 @@ class PointCard(Record):
 
     layer: Layer
     frame_bytes: dict[str, Bytes] = Field(max_length=32)
+    errors: dict[str, Error] = Field(default_factory=dict, max_length=32)  # by codec, relative (L2)
+    error_budget: Error | None = None  # the largest that keeps the labels; None: never measured
 
 
 class RouteCard(Record):
@@ -100,6 +103,15 @@ class ModelCard(Record):
     routes: tuple[RouteCard, ...] = Field(max_length=4096)
 
 
+class CodecCost(Record):
+    """What a codec takes on one device: a fixed part of each call, and a part for each byte as float32."""
+
+    encode_call: Seconds
+    encode_byte: Seconds
+    decode_call: Seconds
+    decode_byte: Seconds
+
+
 class Profile(Record):
     """What this node measured of itself at start (retained)."""
 
@@ -110,6 +122,7 @@ class Profile(Record):
     block_seconds: tuple[Seconds, ...] = Field(max_length=4096)  # one per block, median, on this device
     exit_seconds: Seconds
     codec_seconds: Seconds  # encode plus decode of one activation, median
+    codecs: dict[str, CodecCost] = Field(default_factory=dict, max_length=32)  # empty: all as above
     max_layer: Layer  # memory admits blocks 1..max_layer here
     memory_bytes: Bytes
     cores: Annotated[int, Field(ge=1, le=4096)]

@@ -1,7 +1,16 @@
 """Arrays to bytes and back: quantize, compress, frame; nothing here knows torch or the network."""
 
-from tierline_codecs.calibrated import Calibration, calibrate
-from tierline_codecs.choice import Choice, Device, TensorStatistics, break_even, choose, statistics_of
+from tierline_codecs.calibrated import CALIBRATED, Calibration, calibrate
+from tierline_codecs.choice import (
+    Choice,
+    CodecSeconds,
+    Device,
+    TensorStatistics,
+    break_even,
+    choose,
+    statistics_from,
+    statistics_of,
+)
 from tierline_codecs.codec import Codec
 from tierline_codecs.errors import CodecError
 from tierline_codecs.frame import bytes_of, decode, decode_tensors, encode, encode_tensors
@@ -9,11 +18,13 @@ from tierline_codecs.limits import Limits
 from tierline_codecs.registry import CODECS
 
 __all__ = [
+    "CALIBRATED",
     "CODECS",
     "Calibration",
     "Choice",
     "Codec",
     "CodecError",
+    "CodecSeconds",
     "Device",
     "Limits",
     "TensorStatistics",
@@ -25,5 +36,6 @@ __all__ = [
     "decode_tensors",
     "encode",
     "encode_tensors",
+    "statistics_from",
     "statistics_of",
 ]

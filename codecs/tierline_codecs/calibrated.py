@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from tierline_codecs.arrays import Array, as_array, spec_of
 from tierline_codecs.errors import CodecError
 from tierline_codecs.frame import Frame, decode_tensors, encode_each
 from tierline_codecs.limits import DEFAULT, Limits
+
+CALIBRATED: Mapping[str, str] = MappingProxyType({"int8-calibrated": "int8"})
+"""Codecs that work only between programs that know the same calibration, and what each codes with."""
 
 _VALUES, _OUTLIERS, _DIGEST = "", "outliers", "calibration"
 

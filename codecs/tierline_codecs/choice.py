@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -45,18 +45,32 @@ SPEEDS: Mapping[str, Speed] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodecSeconds:
+    """What a codec was measured to take on one device: for a call, and for each byte of the float32 array."""
+
+    encode_call: float
+    encode_byte: float
+    decode_call: float
+    decode_byte: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """How fast both ends are.
+    """How fast both ends are: measured for each codec, or known only by how fast they copy.
 
     Attributes:
         encode_copy: bytes a second that the sending device copies within memory, in one thread.
         decode_copy: the same of the receiving device.
         call_seconds: fixed cost of an encode and a decode together.
+        sender: what was measured there, by codec; comes before `SPEEDS` where the receiver measured it too.
+        receiver: the same of the receiving device.
     """
 
-    encode_copy: float
-    decode_copy: float
+    encode_copy: float = 10e9
+    decode_copy: float = 10e9
     call_seconds: float = 40e-6
+    sender: Mapping[str, CodecSeconds] = field(default_factory=dict)
+    receiver: Mapping[str, CodecSeconds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,35 +113,39 @@ def choose(
     Args:
         link_bytes_per_second: of the link, without its delay, which is the same for all codecs.
         device: how fast both ends are.
-        tensor: as `statistics_of` has it; of one sample, or of calibration data.
+        tensor: as `statistics_of` or `statistics_from` has it; of one sample, or of calibration data.
         error_budget: the largest relative error (L2) that this split point tolerates; raw has none.
 
     Raises:
-        CodecError: the link or the budget is no number that makes sense.
+        CodecError: the link or the budget is no number that makes sense, or no codec is allowed.
     """
     if not link_bytes_per_second > 0 or not error_budget >= 0:
         raise CodecError("bad-choice", "a link has a speed above 0, and an error budget is at least 0")
-    allowed = (codec for codec, (_, error) in tensor.by_codec.items() if error <= error_budget)
+    allowed = [codec for codec, (_, error) in tensor.by_codec.items() if error <= error_budget]
+    if not allowed:
+        raise CodecError("bad-choice", f"no codec keeps an error budget of {error_budget:g}; allow raw")
     choices = [expect(codec, link_bytes_per_second, device, tensor) for codec in allowed]
-    return min(choices, key=lambda choice: (choice.seconds, choice.error))
+    return min(choices, key=lambda choice: (choice.seconds, choice.frame_bytes, choice.error))
 
 
 def expect(codec: str, link_bytes_per_second: float, device: Device, tensor: TensorStatistics) -> Choice:
     """Return what a codec is expected to take: S/E + S/D + S/(r B), and a fixed cost for each call."""
     bits, error = tensor.by_codec[codec]
     frame_bytes = tensor.elements * bits / 8 + _HEADER_BYTES
-    seconds = (
-        device.call_seconds
-        + coding_seconds(codec, device, tensor.elements)
-        + frame_bytes / link_bytes_per_second
-    )
+    seconds = coding_seconds(codec, device, tensor.elements) + frame_bytes / link_bytes_per_second
     return Choice(codec=codec, seconds=seconds, frame_bytes=frame_bytes, error=error)
 
 
 def coding_seconds(codec: str, device: Device, elements: int) -> float:
-    """Return what encoding and decoding take together, without the fixed cost."""
-    speed, size = SPEEDS[codec], elements * _FLOAT_BYTES
-    return size * (speed.encode / device.encode_copy + speed.decode / device.decode_copy)
+    """Return what encoding and decoding take together."""
+    size = elements * _FLOAT_BYTES
+    sender, receiver = device.sender.get(codec), device.receiver.get(codec)
+    if sender is not None and receiver is not None:
+        calls = sender.encode_call + receiver.decode_call
+        return calls + size * (sender.encode_byte + receiver.decode_byte)
+    speed = SPEEDS[codec]
+    each = speed.encode / device.encode_copy + speed.decode / device.decode_copy
+    return device.call_seconds + size * each
 
 
 def break_even(codec: str, other: str, device: Device, tensor: TensorStatistics) -> float:
@@ -137,6 +155,23 @@ def break_even(codec: str, other: str, device: Device, tensor: TensorStatistics)
     if costs <= 0:
         return math.inf if saved >= 0 else 0.0
     return max(saved / costs, 0.0)
+
+
+def statistics_from(
+    elements: int, frame_bytes: Mapping[str, float], errors: Mapping[str, float]
+) -> TensorStatistics:
+    """Return what is known of a split point's tensors from frames that were measured.
+
+    Args:
+        elements: of the mean tensor, float32; at least one.
+        frame_bytes: whole frames by codec, mean.
+        errors: relative (L2) by codec; a codec without one is taken for exact.
+    """
+    by_codec = {
+        codec: (max(0.0, size - _HEADER_BYTES) * 8 / elements, errors.get(codec, 0.0))
+        for codec, size in frame_bytes.items()
+    }
+    return TensorStatistics(elements=elements, bytes_each=_FLOAT_BYTES, by_codec=MappingProxyType(by_codec))
 
 
 def statistics_of(array: object) -> TensorStatistics:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tierline_scheduler.table import Floats, Table
+from tierline_scheduler.coding import Coding
+from tierline_scheduler.table import Floats, Ints, Table
 
 KNEE = 0.95
 """Utilisation from which waits grow along the tangent: still finite and ordered when overloaded."""
@@ -79,6 +80,7 @@ class Hop:
     rtt: float
     rtt_sd: float
     others: Load
+    coding: Coding | None = None  # None: frames as the table has them, coded in `codec_seconds`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +114,19 @@ class Figures:
     mean_seconds: Floats  # over all samples
     work: Floats  # (N, K) compute seconds a sample at each leg
     sent_bytes: Floats  # a sample
+    crossing: "Crossing"
     nodes: Usage
     links: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """How samples get from leg to leg; (N, K) each, column k being the hop into leg k."""
+
+    codec: Ints  # place in `KNOWN`; -1 for the raw input
+    received_bytes: Floats
+    encode: Floats  # seconds, at the leg before
+    decode: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +161,9 @@ def predict(
         arrivals: at the mobile node.
         margin: how many standard deviations an uncertainty is taken for.
     """
-    service = _serve(table, devices)
-    trip = _travel(table, service, devices, hops, arrivals, margin)
+    across = _cross(table, devices, hops)
+    service = _serve(table, across, devices)
+    trip = _travel(table, across, service, devices, hops, arrivals, margin)
     arrive = trip.nodes.wait + trip.links.wait + trip.backlog + trip.crossing + trip.rtt
     leave = np.cumsum(arrive + service.here, axis=1) + np.cumsum(service.onward, axis=1) - service.onward
     seconds = leave[:, -1]
@@ -159,7 +173,8 @@ def predict(
         least_seconds=seconds - _favour(service, trip, devices, hops, margin),
         mean_seconds=((table.reach - _shifted(table.reach)) * leave).sum(axis=1),
         work=service.compute,
-        sent_bytes=(table.reach * table.received_bytes).sum(axis=1),
+        sent_bytes=(table.reach * across.received_bytes).sum(axis=1),
+        crossing=across,
         nodes=trip.nodes,
         links=trip.links,
     )
@@ -172,22 +187,41 @@ def stretch(utilisation: Floats) -> Floats:
     return beyond
 
 
-def _serve(table: Table, devices: Sequence[Device]) -> _Service:
+def _cross(table: Table, devices: Sequence[Device], hops: Sequence[Hop]) -> Crossing:
+    codec, received, encode, decode = (
+        table.codec.copy(), table.received_bytes.copy(), *(np.zeros(table.reach.shape) for _ in range(2))
+    )  # fmt: skip
+    for k, hop in enumerate(hops, start=1):
+        coded, layer = table.coded[:, k], table.start[:, k]
+        if hop.coding is None:
+            encode[:, k] = devices[k - 1].codec_seconds * coded
+            decode[:, k] = devices[k].codec_seconds * coded
+            continue
+        found = np.where(table.codec[:, k] < 0, hop.coding.chosen[layer], table.codec[:, k])
+        codec[:, k] = np.where(coded, found, -1)
+        received[:, k] = np.where(coded, hop.coding.frame_bytes[found, layer], received[:, k])
+        encode[:, k] = coded * hop.coding.encode[found, layer]
+        decode[:, k] = coded * hop.coding.decode[found, layer]
+    return Crossing(codec=codec, received_bytes=received, encode=encode, decode=decode)
+
+
+def _serve(table: Table, across: Crossing, devices: Sequence[Device]) -> _Service:
     compute, here, onward = (np.zeros(table.reach.shape) for _ in range(3))
     for k, device in enumerate(devices):
         until = device.ready_at[table.pause[:, k]] - device.ready_at[table.start[:, k]]
         until = until + device.exit_seconds * table.exits[:, k]
-        here[:, k] = until + device.codec_seconds * table.coded[:, k]
+        here[:, k] = until + across.decode[:, k]
         compute[:, k] = table.reach[:, k] * until
         if k + 1 < len(devices):
             beyond = device.ready_at[table.stop[:, k]] - device.ready_at[table.pause[:, k]]
-            onward[:, k] = beyond + device.codec_seconds * table.coded[:, k + 1]
+            onward[:, k] = beyond + across.encode[:, k + 1]
             compute[:, k] += table.reach[:, k + 1] * beyond
     return _Service(compute=compute, here=here, onward=onward)
 
 
 def _travel(
     table: Table,
+    across: Crossing,
     service: _Service,
     devices: Sequence[Device],
     hops: Sequence[Hop],
@@ -197,7 +231,7 @@ def _travel(
     # Seconds that a sample of the whole stream, and one that comes here, keep the node busy.
     busy = table.reach * service.here + _shifted(table.reach) * service.onward
     visit = busy / np.maximum(table.reach, 1e-12)
-    crossing = table.received_bytes / _row([1.0, *(hop.rate for hop in hops)])
+    crossing = across.received_bytes / _row([1.0, *(hop.rate for hop in hops)])
     return _Trip(
         crossing=crossing,
         rtt=_row([0.0, *(hop.rtt for hop in hops)]),

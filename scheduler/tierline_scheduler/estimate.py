@@ -1,12 +1,13 @@
 """One candidate on named nodes with its predicted figures, taken out of the columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tierline_broker import Plan, Tier
 from tierline_scheduler.candidates import Candidate, as_route
-from tierline_scheduler.cost import Load, Usage
+from tierline_scheduler.cost import Crossing, Load, Usage
+from tierline_scheduler.model import KNOWN
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import Limits, Option
 from tierline_scheduler.table import Floats
@@ -57,7 +58,8 @@ class Estimate:
 
 def estimate(option: Option, kept: Limits, costs: Floats, row: int, objective: Objective) -> Estimate:
     """Return one row of an option, given what `limits` and `cost` say of all its rows."""
-    figures, candidate = option.figures, option.table.candidates[row]
+    figures = option.figures
+    candidate = _coded(option.table.candidates[row], figures.crossing, row)
     seconds, sd = float(figures.seconds[row]), float(figures.sd[row])
     onward = (*candidate.reach[1:], 0.0)
     servers = _servers(option)
@@ -105,6 +107,17 @@ def as_plan(found: Estimate, *, model: str, version: int, reason: str) -> Plan:
         predicted_shares={tier: min(1.0, max(0.0, share)) for tier, share in found.shares.items()},
         reason=reason[:1000],
     )
+
+
+def _coded(candidate: Candidate, across: Crossing, row: int) -> Candidate:
+    """Return the candidate with the codecs that its hops really use."""
+    legs = tuple(
+        leg
+        if (codec := across.codec[row, k]) < 0 or KNOWN[codec] == leg.codec
+        else replace(leg, codec=KNOWN[codec], received_bytes=int(across.received_bytes[row, k]))
+        for k, leg in enumerate(candidate.legs)
+    )
+    return replace(candidate, legs=legs)
 
 
 def _servers(option: Option) -> list[tuple[Server, Usage, int]]:

@@ -1,14 +1,17 @@
 """A model as the planner sees it: checked, hashable, and free of choices that can never be the best."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from tierline_broker import ModelCard, PointCard, RouteCard
-from tierline_codecs import CODECS
+from tierline_codecs import CALIBRATED, CODECS
 
+KNOWN = tuple(sorted({*CODECS, *CALIBRATED}))
+"""The codecs that we know, in the order in which everything here numbers them."""
 MAX_ROWS = 500_000
 """Largest enumeration that we take on; a card that asks for more is refused."""
 
@@ -18,7 +21,9 @@ class Model:
     """What can be cut where, and what leaves at which exit; equal when the cards are.
 
     Attributes:
-        frames: for each split point, in order, the bytes of a hand-off by codec.
+        frames: for each split point, in order, the bytes of a hand-off by codec, within its error budget.
+        allowed: the same, and still whole in a model that `prune` made.
+        array_bytes: for each split point, the bytes of the float32 array that is coded.
         routes: measured outcomes by the exits they use; thresholds never rise, for the nodes' confidence
             bands cannot express that.
     """
@@ -29,6 +34,8 @@ class Model:
     blocks: int = field(compare=False)
     input_bytes: int = field(compare=False)
     frames: Mapping[int, Mapping[str, int]] = field(compare=False)
+    allowed: Mapping[int, Mapping[str, int]] = field(compare=False)
+    array_bytes: Mapping[int, int] = field(compare=False)
     exits: tuple[int, ...] = field(compare=False)
     accuracy: float = field(compare=False)
     routes: Mapping[tuple[int, ...], tuple[RouteCard, ...]] = field(compare=False)
@@ -54,17 +61,17 @@ def read_card(card: ModelCard) -> Model:
             routes[route.exits].append(route)
     if not routes:
         raise ValueError("the model card has no usable route; add at least the last exit alone")
+    points = [point for point in sorted(card.points, key=_layer) if point.layer < card.blocks]
+    frames = {point.layer: sizes for point in points if (sizes := _allowed(point))}
     model = Model(
         key=hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
         digest=card.digest,
         name=card.name,
         blocks=card.blocks,
         input_bytes=card.input_bytes,
-        frames={
-            point.layer: sizes
-            for point in sorted(card.points, key=_layer)
-            if (sizes := _known(point)) and point.layer < card.blocks
-        },
+        frames=frames,
+        allowed=frames,
+        array_bytes={point.layer: _array_bytes(point) for point in points if point.layer in frames},
         exits=card.exits,
         accuracy=card.accuracy,
         routes={exits: tuple(cards) for exits, cards in sorted(routes.items())},
@@ -76,7 +83,7 @@ def read_card(card: ModelCard) -> Model:
 def prune(model: Model, floor: float | None) -> Model:
     """Return the model without what is beaten everywhere: the optimum among its plans is the same.
 
-    Codecs take the same seconds as far as profiles tell, so the smallest frame wins at each split point.
+    Each hop chooses its codec by itself (`hop_coding`), so one stands for all of them at each split point.
     Of two routes over the same exits that both reach the accuracy floor, the one that sends fewer samples
     past each exit wins: every cost and every load rises with these shares. Without a floor all routes stay.
     """
@@ -113,8 +120,22 @@ def _passed(route: RouteCard) -> tuple[float, ...]:
     return tuple(1 - sum(route.shares[: i + 1]) for i in range(len(route.exits) - 1))
 
 
-def _known(point: PointCard) -> dict[str, int]:
-    return {codec: point.frame_bytes[codec] for codec in sorted(CODECS) if codec in point.frame_bytes}
+def _allowed(point: PointCard) -> dict[str, int]:
+    """Return the frames of the codecs that we know and whose error is within the budget, if there is one."""
+    known = {codec: point.frame_bytes[codec] for codec in KNOWN if codec in point.frame_bytes}
+    if point.error_budget is None:
+        return known
+    budget = point.error_budget
+    return {codec: size for codec, size in known.items() if _error(point, codec) <= budget}
+
+
+def _error(point: PointCard, codec: str) -> float:
+    return 0.0 if codec == "raw" else point.errors.get(codec, math.inf)
+
+
+def _array_bytes(point: PointCard) -> int:
+    """Return the bytes of the array: those of its raw frame, which adds little, or of the largest."""
+    return max(1, point.frame_bytes.get("raw", max(point.frame_bytes.values())))
 
 
 def _layer(point: PointCard) -> int:

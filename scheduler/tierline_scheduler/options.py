@@ -71,7 +71,7 @@ def make_option(
     """Return a table's candidates predicted on these nodes, the first of which is the mobile node."""
     mobile = state.nodes[names[0]]
     devices = tuple(device(state.nodes[name], traffic) for name in names)
-    hops = tuple(hop(state, a, b, traffic) for a, b in pairwise(names))
+    hops = tuple(hop(state, a, b, traffic, objective.max_frame_bytes) for a, b in pairwise(names))
     figures = predict(table, devices, hops, arrivals(mobile, objective.expected_rate), objective.margin)
     return Option(
         names=names, table=table, devices=devices, hops=hops, figures=figures, battery=mobile.battery
@@ -85,7 +85,7 @@ def limits(option: Option, objective: Objective, floor: float) -> Limits:
     flat = option.battery is not None and option.battery < objective.battery_floor
     return Limits(
         memory=np.all(table.layer <= np.array([one.max_layer for one in option.devices]), axis=1),
-        frame=np.all(table.received_bytes <= objective.max_frame_bytes, axis=1),
+        frame=np.all(figures.crossing.received_bytes <= objective.max_frame_bytes, axis=1),
         accuracy=table.accuracy >= floor,
         deadline=figures.seconds + objective.margin * figures.sd <= objective.deadline,
         utilisation=highest.max(axis=1) <= objective.max_utilisation,

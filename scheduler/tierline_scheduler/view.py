@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tierline_broker import Profile, Tier
+from tierline_scheduler.coding import hop_coding
 from tierline_scheduler.cost import Arrivals, Device, Hop, Load
 from tierline_scheduler.smoothing import PRIOR_SD
 from tierline_scheduler.state import ClusterState, LinkState, NodeState
@@ -25,6 +26,7 @@ Server = str | tuple[str, str]
 Loads = Mapping[Server, Load]
 
 _NO_LOAD = Load()
+_LEAST_FREE = 0.05  # share of a link that a choice of codec counts on, however much others send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +72,19 @@ def device(node: NodeState, traffic: Traffic) -> Device:
     )
 
 
-def hop(state: ClusterState, sender: str, peer: str, traffic: Traffic) -> Hop:
+def hop(state: ClusterState, sender: str, peer: str, traffic: Traffic, most_bytes: float = math.inf) -> Hop:
+    """Return the link as it was last measured, and how it then codes frames of up to `most_bytes`."""
+    others = traffic.others.get((sender, peer), _NO_LOAD)
+    found, (here, there) = _hop(state, sender, peer, others), (state.nodes[sender], state.nodes[peer])
+    if here.model is None:
+        return found
+    free = found.rate * max(_LEAST_FREE, 1 - others.utilisation)
+    return replace(found, coding=hop_coding(here.model, here, there, free, most_bytes))
+
+
+def _hop(state: ClusterState, sender: str, peer: str, others: Load) -> Hop:
     """Return the link as it was last measured, less certain the longer ago; a stated default if never."""
     link = state.nodes[sender].links.get(peer)
-    others = traffic.others.get((sender, peer), _NO_LOAD)
     if link is None:
         return Hop(
             rate=DEFAULT_RATE,

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierline_codecs import CODECS, CodecError, Device, break_even, choose, decode, encode, statistics_of
+from tierline_codecs import (
+    CODECS,
+    CodecError,
+    CodecSeconds,
+    Device,
+    break_even,
+    choose,
+    decode,
+    encode,
+    statistics_from,
+    statistics_of,
+)
 from tierline_codecs.choice import SPEEDS, expect
 
 RNG = np.random.default_rng(11)
@@ -14,6 +25,7 @@ HIDDEN = RNG.standard_t(6, size=(1, 128, 384)).astype("f4")
 MAP = np.maximum(RNG.normal(size=(1, 64, 56, 56)), 0.4).astype("f4") - np.float32(0.4)
 DEVICE = Device(encode_copy=20e9, decode_copy=20e9)
 MEGABIT = 125_000.0
+HIDDEN_LIKE, MAP_LIKE = statistics_of(HIDDEN), statistics_of(MAP)
 
 
 def slower(device, times):
@@ -77,6 +89,53 @@ def test_a_codec_wins_below_its_break_even_and_loses_above_it():
     assert break_even("step-zstd", "int8", slower(DEVICE, 10), tensor) == pytest.approx(edge / 10)
     assert break_even("int8", "step-zstd", DEVICE, tensor) == 0
     assert break_even("raw", "raw", DEVICE, tensor) == math.inf
+
+
+LINKS = st.floats(1e3, 1e11)
+COSTS = st.builds(
+    CodecSeconds,
+    encode_call=st.floats(0, 1e-3),
+    encode_byte=st.floats(0, 1e-8),
+    decode_call=st.floats(0, 1e-3),
+    decode_byte=st.floats(0, 1e-8),
+)
+MEASURED = st.fixed_dictionaries(dict.fromkeys(SPEEDS, COSTS))
+
+
+@given(LINKS, LINKS, MEASURED, MEASURED, st.floats(0, 1), st.sampled_from([HIDDEN_LIKE, MAP_LIKE]))
+def test_a_slower_link_never_gets_a_bigger_frame(one, other, sender, receiver, budget, tensor):
+    device = Device(sender=sender, receiver=receiver)
+
+    slow, fast = (choose(link, device, tensor, budget) for link in sorted((one, other)))
+
+    assert slow.frame_bytes <= fast.frame_bytes * (1 + 1e-9)
+
+
+@given(LINKS, MEASURED, MEASURED, st.floats(0, 1))
+def test_measured_seconds_decide_where_both_ends_measured(link, sender, receiver, budget):
+    device = Device(sender=sender, receiver=receiver)
+
+    choice = choose(link, device, HIDDEN_LIKE, budget)
+
+    size = 4 * HIDDEN_LIKE.elements
+    here, there = sender[choice.codec], receiver[choice.codec]
+    coding = here.encode_call + there.decode_call + size * (here.encode_byte + there.decode_byte)
+    assert choice.seconds == pytest.approx(coding + choice.frame_bytes / link)
+    for codec in SPEEDS:
+        other = expect(codec, link, device, HIDDEN_LIKE)
+        assert other.error > budget or other.seconds >= choice.seconds
+
+
+def test_statistics_from_measured_frames_expect_just_these_frames():
+    frames, errors = {"raw": 4064.0, "int8": 1100.0}, {"int8": 0.01}
+
+    tensor = statistics_from(1000, frames, errors)
+
+    for codec, size in frames.items():
+        assert expect(codec, 1e6, DEVICE, tensor).frame_bytes == pytest.approx(size)
+    assert choose(1e6, DEVICE, tensor, 0.005).codec == "raw"
+    with pytest.raises(CodecError, match="no codec keeps"):
+        choose(1e6, DEVICE, statistics_from(1000, {"int8": 1100.0}, errors), 0.005)
 
 
 def test_values_beyond_fp16_rule_it_out():

@@ -169,6 +169,7 @@ class Kit:
     link = staticmethod(link)
     telemetry = staticmethod(telemetry)
     deployment = staticmethod(deployment)
+    apply = staticmethod(lambda state, record: apply(state, record, state.now))
     text = Population(blocks=6, exits=(2, 4, 6))
 
 

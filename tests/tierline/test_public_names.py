@@ -15,7 +15,8 @@ PUBLIC = {
     """,
     "tierline_broker": """
         CREDIT MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
-        TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client ConnectError
+        TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client CodecCost
+        ConnectError
         Credit CreditError DeadlineError Failure Link LinkReport ModelCard Part Plan PointCard Pool Presence
         Profile PublishError Receiver Record RecordError RefusedError Result Route RouteCard Sender Sent
         ServerError Session Stage Step Subscription Telemetry Tier Topic Work choose_broker connect
@@ -23,8 +24,9 @@ PUBLIC = {
         parse_address running serve unpack write_password_file
     """,
     "tierline_codecs": """
-        CODECS Calibration Choice Codec CodecError Device Limits TensorStatistics break_even bytes_of
-        calibrate choose decode decode_tensors encode encode_tensors statistics_of
+        CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics
+        break_even bytes_of calibrate choose decode decode_tensors encode encode_tensors statistics_from
+        statistics_of
     """,
     "tierline_models": """
         ActivationError BlockSeconds Bundle BundleError ExitAnswer FetchError InputError ModelCardData
