@@ -18,6 +18,7 @@ from tierline_models.errors import BundleError
 _KNOWN = re.compile(r"graph\.json|example\.safetensors|blocks/[0-9]{4,6}\.safetensors", re.ASCII)
 _JSON_BYTES = 256 * 2**20
 _HEADER_BYTES = 64 * 2**20
+_CHUNK_BYTES = 2**20
 _TYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -65,26 +66,32 @@ class Files:
         return read_json(self.check(name))
 
     def tensors(self, name: str, wanted: Mapping[str, WeightSpec] | None) -> dict[str, Tensor]:
-        """Tensors of one file; all of them if it is not said which are wanted."""
-        path = self.check(name)
+        """Tensors of one file; all of them if it is not said which are wanted.
+
+        The first time the whole file passes by once, for its sum and for the tensors.
+        """
+        path = self._sized(name)
+        known = name in self._checked
         with path.open("rb") as file:
-            places, begin = _read_header(path, file)
-            names = list(places) if wanted is None else list(wanted)
-            found = {}
-            for one in names:
-                if one not in places:
-                    raise BundleError(f"{path} lacks the weight {one}; the bundle is incomplete")
-                place = places[one]
-                if wanted is not None:
-                    _check_spec(path, one, place, wanted[one])
-                found[one] = _read_tensor(path, one, file, place, begin)
+            reader = _Reader(path, file)
+            found = reader.take(wanted, all_of_it=not known)
+        if not known:
+            self._compare(name, reader.sum.hexdigest())
+        for one, tensor in found.items():
+            _check_numbers(path, one, tensor)
         return found
 
     def check(self, name: str) -> Path:
         """The path of a file whose size and sum are as the manifest says."""
+        path = self._sized(name)
+        if name not in self._checked:
+            with path.open("rb") as file:
+                self._compare(name, hashlib.file_digest(file, "sha256").hexdigest())
+        return path
+
+    def _sized(self, name: str) -> Path:
+        """The path of a regular file of the size listed."""
         path = self.folder / name
-        if name in self._checked:
-            return path
         listed = self._listed.get(name)
         if not isinstance(listed, dict):
             raise BundleError(f"{self.folder} lists no file {name}; the bundle is incomplete")
@@ -96,11 +103,72 @@ class Files:
             raise BundleError(
                 f"{path} has {size} bytes instead of {listed.get('bytes')}; fetch the bundle again"
             )
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != listed.get("sha256"):
-                raise BundleError(f"{path} is not what the bundle was made with (its sha256 differs)")
-        self._checked.add(name)
         return path
+
+    def _compare(self, name: str, found: str) -> None:
+        if found != self._listed[name].get("sha256"):
+            raise BundleError(
+                f"{self.folder / name} is not what the bundle was made with (its sha256 differs)"
+            )
+        self._checked.add(name)
+
+
+class _Reader:
+    """Reads tensors of a safetensors file from its first byte to its last, summing up what passes by.
+
+    Read by ourselves and not mapped: a mapped file counts twice in memory while it is copied, and weights
+    that begin where the file has them are not aligned, which changes how kernels sum.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.sum = hashlib.sha256()
+        self._path, self._file = path, file
+        size = regular_size(path)
+        length = int.from_bytes(self._read(8), "little")
+        if length > min(_HEADER_BYTES, size - 8):
+            raise BundleError(f"{path} announces a header of {length} bytes, which it cannot have")
+        self._data = 8 + length  # where the first tensor begins
+        self._end = size
+        self.places = _places(path, self._read(length), size - self._data)
+
+    def take(self, wanted: Mapping[str, WeightSpec] | None, *, all_of_it: bool) -> dict[str, Tensor]:
+        """The tensors wanted, else every one; what lies between is read too, or skipped."""
+        names = list(self.places) if wanted is None else list(wanted)
+        for one in names:
+            if one not in self.places:
+                raise BundleError(f"{self._path} lacks the weight {one}; the bundle is incomplete")
+            if wanted is not None:
+                _check_spec(self._path, one, self.places[one], wanted[one])
+        found = {}
+        for one in sorted(names, key=lambda one: (self.places[one].begin, self.places[one].end)):
+            self._pass(self._data + self.places[one].begin, all_of_it=all_of_it)
+            found[one] = self._tensor(one)
+        self._pass(self._end, all_of_it=all_of_it)
+        return {one: found[one] for one in names}
+
+    def _pass(self, to: int, *, all_of_it: bool) -> None:
+        if not all_of_it:
+            self._file.seek(to)
+            return
+        while (left := to - self._file.tell()) > 0:
+            self._read(min(left, _CHUNK_BYTES))
+
+    def _read(self, length: int) -> bytes:
+        data = self._file.read(length)
+        if len(data) != length:
+            raise BundleError(f"{self._path} ends too early; fetch the bundle again")
+        self.sum.update(data)
+        return data
+
+    def _tensor(self, name: str) -> Tensor:
+        place = self.places[name]
+        tensor = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
+        if tensor.numel():
+            into = tensor.reshape(-1).view(torch.uint8).numpy().data
+            if self._file.readinto(into) != place.end - place.begin:  # type: ignore[attr-defined]
+                raise BundleError(f"{self._path} ends within {name}; fetch the bundle again")
+            self.sum.update(into)
+        return tensor
 
 
 def regular_size(path: Path) -> int:
@@ -125,25 +193,19 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} is no JSON ({error!r:.80}); fetch the bundle again") from error
 
 
-def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, _Place], int]:
-    """Where each tensor of a safetensors file is, and where the first begins.
-
-    Read by ourselves and not mapped: a mapped file counts twice in memory while it is copied, and weights
-    that begin where the file has them are not aligned, which changes how kernels sum.
-    """
-    size = regular_size(path)
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(_HEADER_BYTES, size - 8):
-        raise BundleError(f"{path} announces a header of {length} bytes, which it cannot have")
+def _places(path: Path, header: bytes, size: int) -> dict[str, _Place]:
+    """Where each tensor of a safetensors file is, none over another, in `size` bytes of data."""
     try:
-        header = json.loads(file.read(length))
-        places = {name: _place(one) for name, one in header.items() if name != "__metadata__"}
+        listed = json.loads(header)
+        places = {name: _place(one) for name, one in listed.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{path} has no header of safetensors ({error!r:.80})") from error
-    for name, place in places.items():
-        if not 0 <= place.begin <= place.end <= size - 8 - length:
-            raise BundleError(f"{path}: {name} lies outside the file")
-    return places, 8 + length
+    before = 0
+    for name, place in sorted(places.items(), key=lambda one: (one[1].begin, one[1].end)):
+        if not before <= place.begin <= place.end <= size:
+            raise BundleError(f"{path}: {name} lies outside the file, or over another tensor")
+        before = place.end
+    return places
 
 
 def _place(document: dict[str, Any]) -> _Place:
@@ -163,15 +225,10 @@ def _check_spec(path: Path, name: str, place: _Place, spec: WeightSpec) -> None:
         raise BundleError(f"{path}: {name} is {found}, the manifest says {listed}")
 
 
-def _read_tensor(path: Path, name: str, file: BinaryIO, place: _Place, begin: int) -> Tensor:
-    tensor = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
-    if tensor.numel():
-        file.seek(begin + place.begin)
-        if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != place.end - place.begin:  # type: ignore[attr-defined]
-            raise BundleError(f"{path} ends within {name}; fetch the bundle again")
-        if tensor.is_floating_point() and bool(tensor.amax().isnan()):  # a NaN anywhere is the largest
-            raise BundleError(f"{path}: {name} holds values that are no numbers; the bundle is damaged")
-    return tensor
+def _check_numbers(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse NaN, which is the largest of all wherever it is."""
+    if tensor.is_floating_point() and tensor.numel() and bool(tensor.amax().isnan()):
+        raise BundleError(f"{path}: {name} holds values that are no numbers; the bundle is damaged")
 
 
 def as_weight(tensor: Tensor) -> Tensor:
