@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import tierline
 from tests.models.zoo import ZOO, decoder, encoder_decoder, resnet50, unet
 from tierline_models import BundleError, SplitError, split
+from tierline_models.graphs.operators import quickest
 from tierline_models.graphs.save import digest_of_manifest
 
 
@@ -162,6 +164,40 @@ def test_an_oversized_header_is_refused(bundle: Path) -> None:
         _use(bundle)
 
 
+def test_weights_that_lie_over_each_other_are_refused(bundle: Path) -> None:
+    file = bundle / "blocks/0001.safetensors"
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    places = [one for name, one in header.items() if name != "__metadata__"]
+    longest = max(places, key=lambda one: one["data_offsets"][1] - one["data_offsets"][0])
+    size = longest["data_offsets"][1] - longest["data_offsets"][0]
+    longest["data_offsets"] = [0, size]
+    next(one for one in places if one is not longest)["data_offsets"] = [0, 32]
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    _reseal(bundle)
+
+    with pytest.raises(BundleError, match="lies outside the file, or over another tensor"):
+        _use(bundle)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count bytes read")
+def test_a_segment_reads_its_files_once(tmp_path: Path) -> None:
+    layers = [part for _ in range(4) for part in (nn.Linear(256, 256), nn.ReLU())]
+    split(nn.Sequential(*layers).eval(), torch.randn(1, 256)).save(tmp_path / "bundle")
+    loaded = tierline.load(tmp_path / "bundle")
+
+    def read() -> int:
+        return int(Path("/proc/self/io").read_text().splitlines()[0].split()[1])
+
+    before = read()
+    held = sum(one.nbytes for one in loaded.segment(1, 3).state_dict().values())
+
+    assert held == 2 * 4 * (256 * 256 + 256)
+    assert held <= read() - before <= 1.05 * held
+
+
 def test_weights_that_are_no_numbers_are_refused(bundle: Path) -> None:
     file = bundle / "blocks/0002.safetensors"
     weights = load_file(file)
@@ -199,6 +235,11 @@ def test_a_point_that_measures_something_else_is_refused(bundle: Path) -> None:
 
 def _first_op(op: str) -> Callable[[Any], None]:
     return lambda graph: graph["calls"][0].__setitem__(1, op)
+
+
+def test_an_argument_that_an_operator_lacks_reaches_no_other_function() -> None:
+    assert quickest("aten.add.Tensor", ["alpha"]) is torch.add
+    assert quickest("aten.add.Tensor", ["out"]) is torch.ops.aten.add.Tensor
 
 
 HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from tierline_models.errors import SplitError
-from tierline_models.graphs.operators import find
+from tierline_models.graphs.operators import quickest
 from tierline_models.graphs.program import Argument, Call, Device, Ref, Structure, Weight, leaves_of, nest
 
 
@@ -57,7 +57,10 @@ class Segment(nn.Module):
         super().__init__()
         self.inputs = part.inputs
         self._structure = part.structure
-        self.body = _module(part, {name: weights[name] for name in part.weights()}, device)
+        self.body = nn.Module()
+        # Modules' own dictionaries: looking a dotted path up costs more than a small operator takes.
+        self._held = tuple(_attach(self.body, name, weights[name]) for name in part.weights())
+        self.code = _code(part, device)
         self.eval()
 
     def forward(self, *args: Any, **named: Tensor) -> Any:
@@ -69,24 +72,27 @@ class Segment(nn.Module):
         if len(args) != len(self.inputs):
             wanted = f"{len(self.inputs)} tensor{'s' * (len(self.inputs) > 1)} ({', '.join(self.inputs)})"
             raise SplitError(f"this segment takes {wanted}, not {len(args)}")
-        results = self.body.forward(*args)  # ours, without hooks: spares a call for every block
+        weights = [held[leaf] for held, leaf in self._held]
+        results = self.code.forward(*args, *weights)  # ours, without hooks: spares a call for every block
         if self._structure is not None:
             return nest(self._structure, results)
         return results[0] if len(results) == 1 else results
 
 
-def _module(part: Range, weights: Mapping[str, Tensor], device: torch.device) -> fx.GraphModule:
+def _code(part: Range, device: torch.device) -> fx.GraphModule:
+    """A function of inputs and weights, in the order of use."""
     graph = fx.Graph()
     nodes: dict[str, fx.Node] = {name: graph.placeholder(name) for name in part.inputs}
-    held: dict[str, fx.Node] = {}
+    prefix = "weight_"
+    while any(name.startswith(prefix) for name in part.inputs):
+        prefix += "_"
+    held = {name: graph.placeholder(f"{prefix}{place}") for place, name in enumerate(part.weights())}
 
     def value(argument: Argument) -> Any:
         match argument:
             case Ref(name):
                 return nodes[name]
             case Weight(name):
-                if name not in held:
-                    held[name] = graph.create_node("get_attr", name)
                 return held[name]
             case Device():
                 return device
@@ -98,16 +104,14 @@ def _module(part: Range, weights: Mapping[str, Tensor], device: torch.device) ->
     for call in part.calls:
         args = tuple(value(arg) for arg in call.args)
         kwargs = {key: value(arg) for key, arg in call.kwargs.items()}
-        nodes[call.name] = graph.create_node("call_function", find(call.op), args, kwargs, call.name)
+        function = quickest(call.op, call.kwargs)
+        nodes[call.name] = graph.create_node("call_function", function, args, kwargs, call.name)
     graph.output(tuple(value(output) for output in part.outputs))
-    root = nn.Module()
-    for name, tensor in weights.items():
-        _attach(root, name, tensor)
-    return fx.GraphModule(root, graph, "Segment")
+    return fx.GraphModule(nn.Module(), graph, "Segment")
 
 
-def _attach(root: nn.Module, name: str, tensor: Tensor) -> None:
-    """Hang a weight where its dotted name says, making the modules on the way."""
+def _attach(root: nn.Module, name: str, tensor: Tensor) -> tuple[Mapping[str, Tensor | None], str]:
+    """Hang a weight where its dotted name says, making the modules on the way; where it then is."""
     *path, leaf = name.split(".")
     for part in path:
         if not hasattr(root, part):
@@ -115,5 +119,6 @@ def _attach(root: nn.Module, name: str, tensor: Tensor) -> None:
         root = root.get_submodule(part)
     if isinstance(tensor, nn.Parameter):
         root.register_parameter(leaf, tensor)
-    else:
-        root.register_buffer(leaf, tensor)
+        return root._parameters, leaf
+    root.register_buffer(leaf, tensor)
+    return root._buffers, leaf
