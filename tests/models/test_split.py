@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 import tierline
@@ -151,6 +152,68 @@ def test_in_place_operators_do_not_change_what_was_handed_in() -> None:
     cut.tail(0)(carried)
 
     assert torch.equal(carried, kept)
+
+
+class InPlace(nn.Module):
+    """Changes tensors in place that are read before and after, through a view, a copy or not at all."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        before = y * 2
+        match self.way:
+            case "itself":
+                y.relu_()
+            case "through dropout":
+                self.dropout(y).add_(1).relu_()
+            case "through a view":
+                y.view(-1).mul_(3)
+            case "a copy":
+                y.clone().add_(1)
+            case "seen by a view":
+                seen = y.transpose(0, 1)
+                y.add_(1)
+                before = before + seen.transpose(0, 1)
+            case "the input":
+                x.add_(1)
+                y = y + x
+        return self.two(y) + before
+
+
+WAYS = {
+    "itself": 0,
+    "through dropout": 0,
+    "through a view": 1,
+    "a copy": 0,
+    "seen by a view": 1,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_works_in_place_is_split_with_what_it_means(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decompose, decomposed = ExportedProgram.run_decompositions, []
+    monkeypatch.setattr(
+        ExportedProgram,
+        "run_decompositions",
+        lambda program, table: (decomposed.append(1), decompose(program, table))[1],
+    )
+    model, x = InPlace(way).eval(), torch.randn(3, 4)
+    cut = split(model, x, every=True)
+
+    assert rounds(model, (x,), cut) == [0.0] * len(cut.points)
+    assert len(decomposed) == WAYS[way]  # where views are involved, torch undoes it
+
+
+def test_a_model_that_changes_its_input_is_refused() -> None:
+    with pytest.raises(SplitError, match="changes its own state `x` at every call"):
+        split(InPlace("the input").eval(), torch.randn(3, 4))
 
 
 def test_a_compiled_segment_gives_what_the_eager_one_gives() -> None:

@@ -1,23 +1,22 @@
 """Turn a module into a Program with torch.export: functional, without guards, sizes symbolic."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram, export
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from tierline_models.errors import SplitError
+from tierline_models.graphs.inplace import functional, may_share
 from tierline_models.graphs.operators import ALLOWED, PYTHON_NAMES, SIZES, packet_of
 from tierline_models.graphs.program import Argument, Call, Device, Program, Ref, Structure, Weight, leaves_of
 from tierline_models.graphs.refusals import not_exported, not_functional, unknown_operator
-
-Examples = Sequence[Tensor] | Mapping[str, Tensor]
-Dynamic = Mapping[str, Sequence[int]] | None
+from tierline_models.graphs.varying import Dynamic, Examples, still_vary, vary
 
 # Checks that the export adds; they compute nothing.
 _CHECKS = frozenset(
@@ -49,16 +48,18 @@ def capture(model: nn.Module, examples: Examples, dynamic: Dynamic = None) -> Ca
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about its own insides
         exported = _export(model, examples, dynamic)
-        functional = exported.run_decompositions({})  # in-place becomes functional, nothing is decomposed
-    return _Reader(functional).read()
+        try:
+            return _Reader(exported, traced=True).read()
+        except SplitError:  # tracing once more, torch undoes what the reader cannot: it takes longer
+            return _Reader(exported.run_decompositions({})).read()
 
 
 def _export(model: nn.Module, examples: Examples, dynamic: Dynamic) -> ExportedProgram:
     """Export with varying sizes if the model lets them vary, else with those of the example."""
-    doubled, spec = _varying(examples, dynamic)
+    doubled, spec = vary(examples, dynamic)
     with suppress(Exception):  # a model may insist on the sizes it is given; what fails below is told
         exported = _export_with(model, doubled, spec)
-        if _kept(exported, doubled, examples):
+        if still_vary(exported, doubled, examples):
             return exported
     try:
         return _export_with(model, examples, None)
@@ -72,51 +73,18 @@ def _export_with(model: nn.Module, examples: Examples, spec: Any) -> ExportedPro
     return export(model, tuple(examples), dynamic_shapes=spec, strict=False)
 
 
-def _varying(examples: Examples, dynamic: Dynamic) -> tuple[Examples, Any]:
-    """Examples whose varying dimensions are at least 2, since a tracer takes a 1 for fixed; and the spec."""
-    if isinstance(examples, Mapping):
-        named = {name: _vary(one, _chosen(name, one, dynamic)) for name, one in examples.items()}
-        return {name: one for name, (one, _) in named.items()}, {
-            name: spec for name, (_, spec) in named.items()
-        }
-    listed = [_vary(one, _chosen(str(place), one, dynamic)) for place, one in enumerate(examples)]
-    return [one for one, _ in listed], tuple(spec for _, spec in listed)
-
-
-def _chosen(name: str, example: Tensor, dynamic: Dynamic) -> Sequence[int]:
-    if dynamic is not None:
-        return dynamic.get(name, ())
-    tokens = example.ndim == 2 and not example.is_floating_point()
-    return range(min(example.ndim, 2 if tokens else 1))
-
-
-def _vary(example: Tensor, dims: Sequence[int]) -> tuple[Tensor, Any]:
-    for dim in dims:
-        if example.shape[dim] == 1:
-            example = torch.cat([example, example], dim)
-    return example, dict.fromkeys(dims, Dim.AUTO) or None
-
-
-def _kept(exported: ExportedProgram, doubled: Examples, examples: Examples) -> bool:
-    """Did no dimension that we doubled become fixed at the doubled size?"""
-    names = exported.graph_signature.user_inputs
-    values = {node.name: node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder"}
-    for name, ours, theirs in zip(names, _tensors(doubled), _tensors(examples), strict=True):
-        for size, was, is_ in zip(values[name].shape, ours.shape, theirs.shape, strict=True):
-            if was != is_ and isinstance(size, int):
-                return False
-    return True
-
-
-def _tensors(examples: Examples) -> list[Tensor]:
-    return list(examples.values()) if isinstance(examples, Mapping) else list(examples)
-
-
 class _Reader:
-    """Reads one exported program into our own records."""
+    """Reads one exported program into our own records.
 
-    def __init__(self, exported: ExportedProgram) -> None:
+    Args:
+        exported: the program.
+        traced: as it was traced, where operators may still change what they are given.
+    """
+
+    def __init__(self, exported: ExportedProgram, *, traced: bool = False) -> None:
         self.exported = exported
+        self.traced = traced
+        self.shared: set[str] = set()  # values that others may be views of, or that are views themselves
         self.weights: dict[str, Tensor] = {}
         self.sizes: dict[str, Any] = {}
         self.stands_for: dict[str, Argument] = {}  # what a node of the export is called here
@@ -150,6 +118,7 @@ class _Reader:
                 if isinstance(spec.arg, ConstantArgument):
                     continue
                 inputs.append(name)
+                self.shared.add(name)
                 self.stands_for[name] = Ref(name)
                 self._remember(nodes[name])
                 continue
@@ -169,6 +138,8 @@ class _Reader:
 
     def _call(self, node: fx.Node, calls: list[Call]) -> list[Call]:
         op = _op_of(node)
+        changed = functional(op)
+        op = changed or op
         packet = packet_of(op)
         if packet in _CHECKS or node.target in (torch._check,):
             return []
@@ -182,17 +153,31 @@ class _Reader:
         if self._is_needless_copy(packet, node, args, calls):
             self.stands_for[node.name] = args[0]
             return []
+        if changed:
+            self._replace(args[0], node)
         self.stands_for[node.name] = Ref(node.name)
         self._remember(node)
         # A view insists on strides, which differ between devices, and once an activation was sent.
         op = "aten.reshape.default" if op in ("aten.view.default", "aten._unsafe_view.default") else op
-        return [Call(node.name, op, args, {key: self._argument(arg) for key, arg in node.kwargs.items()})]
+        call = Call(node.name, op, args, {key: self._argument(arg) for key, arg in node.kwargs.items()})
+        if may_share(op):
+            self.shared |= {call.name, *call.uses()}
+        return [call]
+
+    def _replace(self, changed: Argument, node: fx.Node) -> None:
+        """From here on, what is changed in place is what the node makes; nobody else may look at it."""
+        if not isinstance(changed, Ref) or changed.name in self.shared:
+            raise not_functional(f"`{node.name}` changes in place what other values share")
+        for name in [name for name, stands in self.stands_for.items() if stands == changed]:
+            self.stands_for[name] = Ref(node.name)
 
     def _is_needless_copy(
         self, packet: str, node: fx.Node, args: tuple[Argument, ...], calls: list[Call]
     ) -> bool:
         """A copy of what nobody else can see being changed, left behind by dropout and the like."""
-        if packet != "clone" or node.kwargs or len(args) != 1 or not isinstance(args[0], Ref):
+        if packet == "dropout" and args[2:] == (False,):
+            return isinstance(args[0], Ref)
+        if self.traced or packet != "clone" or node.kwargs or len(args) != 1 or not isinstance(args[0], Ref):
             return False
         made = next((call for call in reversed(calls) if call.name == args[0].name), None)
         return made is not None and packet_of(made.op) not in _VIEWS and made.op != "getitem"

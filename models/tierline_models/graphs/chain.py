@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tierline_models.errors import SplitError
-from tierline_models.graphs.capture import Examples
 from tierline_models.graphs.points import SplitPoint, TensorSpec
+from tierline_models.graphs.varying import Examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from tierline_models.errors import SplitError
-from tierline_models.graphs.capture import Captured, Dynamic, Examples, capture
+from tierline_models.graphs.capture import Captured, capture
 from tierline_models.graphs.chain import chain_of
 from tierline_models.graphs.frontier import Frontier, frontiers, worthwhile
 from tierline_models.graphs.measure import Made, measure
@@ -21,6 +21,7 @@ from tierline_models.graphs.refusals import no_points
 from tierline_models.graphs.save import save_bundle
 from tierline_models.graphs.source import Cut, GraphSource, Source, Weights
 from tierline_models.graphs.timing import RUNS, BlockSeconds, time_blocks
+from tierline_models.graphs.varying import Dynamic, Examples, listed
 
 
 class Split:
@@ -147,7 +148,7 @@ def split(
     if blocks is not None:
         return _split_at(model, examples, expected, blocks)
     captured = capture(model, examples, dynamic)
-    inputs = _listed(examples)
+    inputs = listed(examples)
     made, _ = measure(captured.program, captured.weights, inputs)
     found = frontiers(
         captured.program, made, Recomputing(captured.program, captured.sizes), max_tensors=max_tensors
@@ -166,12 +167,8 @@ def _split_at(model: nn.Module, examples: Examples, expected: Any, blocks: Seque
         raise SplitError("`blocks=` lists no module; give the paths of those that are to be blocks")
     source, points = chain_of(model, examples, blocks)
     names = [f"input_{place}" for place in range(len(examples))]
-    kept = _kept(names, _listed(examples), expected)
+    kept = _kept(names, listed(examples), expected)
     return Split(points=points, source=source, inputs=names, example=lambda: kept, name=type(model).__name__)
-
-
-def _listed(examples: Examples) -> list[Tensor]:
-    return list(examples.values()) if isinstance(examples, Mapping) else list(examples)
 
 
 def largest_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
