@@ -13,11 +13,16 @@ from tierline_models.errors import (
     ShapeError,
     SplitError,
 )
+from tierline_models.graphs.cut import split
 from tierline_models.graphs.load import load
-from tierline_models.graphs.points import SplitPoint, TensorSpec
-from tierline_models.graphs.split import Split, split
+from tierline_models.graphs.points import SplitExit, SplitPoint, TensorSpec
+from tierline_models.graphs.save import attach
+from tierline_models.graphs.split import Split
 from tierline_models.graphs.timing import BlockSeconds
+from tierline_models.heads import ImageHead, PooledHead, TokenHead
 from tierline_models.pictures import photographs
+from tierline_models.pieces import TextInput
+from tierline_models.pixels import ImageInput
 from tierline_models.profile import ModelProfile, profile_model
 from tierline_models.segmented import ExitAnswer, SegmentedModel
 
@@ -28,19 +33,26 @@ __all__ = [
     "BundleError",
     "ExitAnswer",
     "FetchError",
+    "ImageHead",
+    "ImageInput",
     "InputError",
     "ModelCardData",
     "ModelError",
     "ModelProfile",
     "PointData",
+    "PooledHead",
     "RouteData",
     "Sample",
     "SegmentedModel",
     "ShapeError",
     "Split",
     "SplitError",
+    "SplitExit",
     "SplitPoint",
     "TensorSpec",
+    "TextInput",
+    "TokenHead",
+    "attach",
     "label_by_model",
     "load",
     "load_bundle",

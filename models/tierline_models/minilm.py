@@ -95,20 +95,6 @@ class FirstBlock(nn.Module):
         return hidden
 
 
-class MeanHead(nn.Module):
-    """An exit: the mean of the hidden states, and one linear layer."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.classify = nn.Linear(HIDDEN, classes)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, H) to logits (B, classes); the mask (B, T) is 1 where there is a word piece."""
-        mean = x.mean(1) if mask is None else (x * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
-        logits: Tensor = self.classify(mean)
-        return logits
-
-
 def load_encoder(path: Path) -> tuple[Embedding, list[Block]]:
     """The encoder with its published weights, which stay in the file until they are used."""
     try:

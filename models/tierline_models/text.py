@@ -6,24 +6,24 @@ MiniLM-L6 with exits after blocks 2, 4 and 6.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from tierline_models.bundle import Bundle, Sample, digest_of
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
-from tierline_models.errors import BundleError, InputError
+from tierline_models.errors import BundleError
 from tierline_models.fetch import Member, Package, fetch
+from tierline_models.heads import TokenHead
 from tierline_models.lora import merge
-from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, MeanHead, load_encoder
+from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, load_encoder
+from tierline_models.pieces import TextInput
 from tierline_models.segmented import Exit, SegmentedModel
 from tierline_models.snippets import load_snippets
 
@@ -31,7 +31,6 @@ NAME = "text"
 ARCHITECTURE = 1  # raise it when this code computes something else from the same files
 EXITS = (2, 4, 6)
 LABELS = ("negative", "positive")
-LONGEST = 20_000  # characters
 EXAMPLE = (
     b"It starts slowly, and the jokes are old, but two fine actors make this modest film a pleasure to watch."
 )
@@ -130,56 +129,22 @@ def build_model(folder: Path, adapter: bytes, temperatures: Mapping[int, float])
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise BundleError(f"{ADAPTER_FILE} does not fit MiniLM-L6 ({error}); reinstall tierline") from error
     first, *rest = blocks
+    text = load_input(folder / "tokenizer.json")
     return SegmentedModel(
         blocks=[FirstBlock(embedding, first), *rest],
         exits=exits,
         labels=LABELS,
         sizes=[(1, range(2, WINDOW + 1), HIDDEN)] * BLOCKS,  # (B, T, H); no text has fewer than two pieces
-        preprocess=make_preprocess(folder / "tokenizer.json"),
+        preprocess=lambda data: text.prepare(data)[0],
     )
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+def load_input(path: Path) -> TextInput:
     """The encoder's tokenizer, cutting at WINDOW pieces and padding nothing."""
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return TextInput(tokenizer=path.read_text(encoding="utf-8"), longest=WINDOW)
+    except (OSError, UnicodeDecodeError, BundleError) as error:
         raise BundleError(f"the tokenizer {path} cannot be read ({error}); delete its folder") from error
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(WINDOW)
-    return tokenizer
-
-
-def make_preprocess(path: Path) -> Callable[[bytes], Tensor]:
-    """A function from UTF-8 text to word-piece ids (1, T); what is beyond WINDOW pieces is not read."""
-    tokenizer = load_tokenizer(path)
-
-    def preprocess(data: bytes) -> Tensor:
-        ids = tokenizer.encode(read_text(data)).ids
-        if len(ids) <= 2:  # the two marks that stand at the ends of every text
-            raise InputError(
-                "the text holds nothing to read, only blanks or control characters; send a sentence"
-            )
-        return torch.tensor([ids])
-
-    return preprocess
-
-
-def read_text(data: bytes) -> str:
-    """The text in a raw input; raises InputError for what cannot be answered."""
-    if len(data) > 4 * LONGEST:  # no UTF-8 character is longer than four bytes
-        raise InputError(_too_long(f"{len(data)} bytes"))
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"the text is not valid UTF-8 (byte {error.start}: {error.reason}); send it as UTF-8"
-        ) from error
-    if len(text) > LONGEST:
-        raise InputError(_too_long(f"{len(text)} characters"))
-    if not text.strip():
-        raise InputError("the text is empty; send a sentence")
-    return text
 
 
 def make_card(digest: str, manifest: Manifest) -> ModelCardData:
@@ -207,8 +172,8 @@ def sample_snippets(split: str, seed: int) -> list[Sample]:
     raise BundleError(f"there is no split called {split!r}; choose train, validation or test")
 
 
-def _head(layer: int, state: Mapping[str, Tensor]) -> MeanHead:
-    head = MeanHead(len(LABELS))
+def _head(layer: int, state: Mapping[str, Tensor]) -> TokenHead:
+    head = TokenHead(HIDDEN, len(LABELS))
     head.load_state_dict({name: state[f"exit{layer}.{name}"].float() for name in head.state_dict()})
     return head
 
@@ -220,7 +185,3 @@ def _route_from_json(row: dict[str, Any]) -> RouteData:
         shares=tuple(row["shares"]),
         accuracy=row["accuracy"],
     )
-
-
-def _too_long(size: str) -> str:
-    return f"the text has {size}; at most {LONGEST} characters are read: send it in parts"

@@ -35,7 +35,7 @@ from tierline_models.text import (
     MINILM,
     Manifest,
     build_model,
-    load_tokenizer,
+    load_input,
     sample_snippets,
 )
 from tierline_models.training import Example, ExitStack, Settings, train
@@ -126,7 +126,7 @@ def _made(settings: Settings) -> dict[str, str]:
 
 
 def _examples(tokenizer_file: Path, snippets: Sequence[Snippet]) -> list[Example]:
-    tokenizer = load_tokenizer(tokenizer_file)
+    tokenizer = load_input(tokenizer_file).encoder
     return [Example(tuple(tokenizer.encode(one.text).ids), soft_target(one.rating)) for one in snippets]
 
 

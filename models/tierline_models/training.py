@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tierline_models.heads import TokenHead
 from tierline_models.lora import adapt
-from tierline_models.minilm import Block, Embedding, MeanHead
+from tierline_models.minilm import HIDDEN, Block, Embedding
 
 Report = Callable[[int, int, float], None]
 """`(step, steps, mean loss of late)`, called now and then."""
@@ -47,7 +48,7 @@ class ExitStack(nn.Module):
         self.embedding = embedding.requires_grad_(False)
         self.blocks = nn.ModuleList(blocks)
         adapt(self.blocks)
-        self.heads = nn.ModuleDict({str(layer): MeanHead(classes) for layer in exits})
+        self.heads = nn.ModuleDict({str(layer): TokenHead(HIDDEN, classes) for layer in exits})
 
     def forward(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """(B, T) and where there are word pieces (B, T) to logits (B, classes), one entry per exit."""

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tierline_models import InputError
 from tierline_models.crops import example_jpeg
-from tierline_models.pixels import MAX_BYTES, image_tensor
+from tierline_models.image import image_tensor
+from tierline_models.pixels import MAX_BYTES
 
 WHITE, BLACK = 1.0, -127 / 128
 

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tierline
+from tests.models.bundles import forge, reseal
 from tests.models.zoo import ZOO, decoder, encoder_decoder, resnet50, unet
 from tierline_models import BundleError, SplitError, split
 from tierline_models.graphs.operators import quickest
-from tierline_models.graphs.save import digest_of_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_a_bundle_holds_what_was_split(saved: Path) -> None:
     cut, loaded = split(*unet()), tierline.load(saved)
 
     assert loaded.points == cut.points
-    assert (loaded.name, loaded.labels, loaded.inputs) == ("unet", ("in", "out"), ("x",))
+    assert (loaded.name, loaded.labels, loaded.inputs) == ("unet", ("in", "out"), cut.inputs)
 
 
 def test_nothing_in_a_bundle_is_a_pickle(saved: Path) -> None:
@@ -142,14 +142,14 @@ def test_a_pipe_is_refused_and_not_waited_for(bundle: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "blocks/../../x", "code.py", "a.pkl"])
 def test_a_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
-    _forge(bundle, lambda manifest: manifest["files"].update({name: {"sha256": "0", "bytes": 1}}))
+    forge(bundle, lambda manifest: manifest["files"].update({name: {"sha256": "0", "bytes": 1}}))
 
     with pytest.raises(BundleError, match="which no bundle has"):
         _use(bundle)
 
 
 def test_weights_from_outside_the_bundle_are_refused(bundle: Path) -> None:
-    _forge(bundle, lambda manifest: manifest["weights"][0].update(file="../../weights.safetensors"))
+    forge(bundle, lambda manifest: manifest["weights"][0].update(file="../../weights.safetensors"))
 
     with pytest.raises(BundleError, match="lists no file"):
         _use(bundle)
@@ -158,7 +158,7 @@ def test_weights_from_outside_the_bundle_are_refused(bundle: Path) -> None:
 def test_an_oversized_header_is_refused(bundle: Path) -> None:
     file = bundle / "blocks/0001.safetensors"
     file.write_bytes((2**60).to_bytes(8, "little") + file.read_bytes()[8:])
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match="announces a header of"):
         _use(bundle)
@@ -176,7 +176,7 @@ def test_weights_that_lie_over_each_other_are_refused(bundle: Path) -> None:
     next(one for one in places if one is not longest)["data_offsets"] = [0, 32]
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match="lies outside the file, or over another tensor"):
         _use(bundle)
@@ -203,7 +203,7 @@ def test_weights_that_are_no_numbers_are_refused(bundle: Path) -> None:
     weights = load_file(file)
     next(iter(weights.values())).view(-1)[3] = float("nan")
     save_file(weights, file)
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match="holds values that are no numbers"):
         _use(bundle)
@@ -213,21 +213,21 @@ def test_weights_of_another_shape_than_the_manifests_are_refused(bundle: Path) -
     file = bundle / "blocks/0001.safetensors"
     weights = {name: one[:1].clone() for name, one in load_file(file).items()}
     save_file(weights, file)
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match="the manifest says"):
         _use(bundle)
 
 
 def test_a_manifest_with_weights_that_do_not_fit_the_graph_is_refused(bundle: Path) -> None:
-    _forge(bundle, lambda manifest: manifest["weights"][0].update(shape=[8, 4, 3, 3]))
+    forge(bundle, lambda manifest: manifest["weights"][0].update(shape=[8, 4, 3, 3]))
 
     with pytest.raises(BundleError, match=r"the graph's \w+ \(aten\.conv2d\.default\) cannot be"):
         _use(bundle)
 
 
 def test_a_point_that_measures_something_else_is_refused(bundle: Path) -> None:
-    _forge(bundle, lambda manifest: manifest["points"][0]["tensors"][0].update(shape=[1, 8, 32, 31]))
+    forge(bundle, lambda manifest: manifest["points"][0]["tensors"][0].update(shape=[1, 8, 32, 31]))
 
     with pytest.raises(BundleError, match="the manifest says that"):
         _use(bundle)
@@ -297,7 +297,7 @@ def test_a_hostile_graph_is_refused_before_anything_of_it_runs(bundle: Path, att
     graph = json.loads((bundle / "graph.json").read_text())
     change(graph)
     (bundle / "graph.json").write_text(json.dumps(graph))
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match=says) as caught:
         tierline.load(bundle)
@@ -306,7 +306,7 @@ def test_a_hostile_graph_is_refused_before_anything_of_it_runs(bundle: Path, att
 
 def test_json_that_nests_without_end_is_refused(bundle: Path) -> None:
     (bundle / "graph.json").write_text("[" * 100_000 + "]" * 100_000)
-    _reseal(bundle)
+    reseal(bundle)
 
     with pytest.raises(BundleError, match="is no JSON"):
         tierline.load(bundle)
@@ -314,14 +314,14 @@ def test_json_that_nests_without_end_is_refused(bundle: Path) -> None:
 
 @pytest.mark.parametrize("field", ["name", "labels", "points", "inputs", "weights", "files"])
 def test_a_manifest_that_lacks_something_is_refused(bundle: Path, field: str) -> None:
-    _forge(bundle, lambda manifest: manifest.pop(field))
+    forge(bundle, lambda manifest: manifest.pop(field))
 
     with pytest.raises(BundleError, match="lacks what a manifest has"):
         tierline.load(bundle)
 
 
 def test_a_bundle_of_another_format_is_refused(bundle: Path) -> None:
-    _forge(bundle, lambda manifest: manifest.update(format=99))
+    forge(bundle, lambda manifest: manifest.update(format=99))
 
     with pytest.raises(BundleError, match="a bundle of format 99, this version reads"):
         tierline.load(bundle)
@@ -356,23 +356,3 @@ def _use(folder: Path) -> None:
     loaded = tierline.load(folder)
     loaded.segment(0, loaded.layers)
     assert loaded.example
-
-
-def _forge(folder: Path, change: Callable[[Any], Any]) -> None:
-    """Change the manifest and give it the digest of what it then says, as a forger would."""
-    manifest = json.loads((folder / "bundle.json").read_text())
-    change(manifest)
-    manifest["digest"] = digest_of_manifest(manifest)
-    (folder / "bundle.json").write_text(json.dumps(manifest))
-
-
-def _reseal(folder: Path) -> None:
-    """Give all files the sums of what they hold now."""
-    import hashlib
-
-    def update(manifest: Any) -> None:
-        for name, listed in manifest["files"].items():
-            data = (folder / name).read_bytes()
-            listed.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-
-    _forge(folder, update)

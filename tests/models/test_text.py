@@ -7,12 +7,11 @@ import torch
 
 from tierline_broker.records import ModelCard
 from tierline_models import Bundle, BundleError, InputError, load_bundle
+from tierline_models.pieces import LONGEST, read_text
 from tierline_models.text import (
-    LONGEST,
     Manifest,
     build_model,
-    make_preprocess,
-    read_text,
+    load_input,
     sample_snippets,
     text_digest,
 )
@@ -196,4 +195,4 @@ def test_a_damaged_encoder_is_refused(tmp_path):
 
 def test_a_missing_tokenizer_is_refused(tmp_path):
     with pytest.raises(BundleError, match="cannot be read"):
-        make_preprocess(tmp_path / "tokenizer.json")
+        load_input(tmp_path / "tokenizer.json")

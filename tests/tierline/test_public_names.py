@@ -29,9 +29,10 @@ PUBLIC = {
         statistics_of
     """,
     "tierline_models": """
-        ActivationError BlockSeconds Bundle BundleError ExitAnswer FetchError InputError ModelCardData
-        ModelError ModelProfile PointData RouteData Sample SegmentedModel ShapeError Split SplitError
-        SplitPoint TensorSpec label_by_model load load_bundle photographs profile_model split
+        ActivationError BlockSeconds Bundle BundleError ExitAnswer FetchError ImageHead ImageInput
+        InputError ModelCardData ModelError ModelProfile PointData PooledHead RouteData Sample
+        SegmentedModel ShapeError Split SplitError SplitExit SplitPoint TensorSpec TextInput
+        TokenHead attach label_by_model load load_bundle photographs profile_model split
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node

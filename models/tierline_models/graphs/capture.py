@@ -16,7 +16,7 @@ from tierline_models.graphs.inplace import functional, may_share
 from tierline_models.graphs.operators import ALLOWED, PYTHON_NAMES, SIZES, packet_of
 from tierline_models.graphs.program import Argument, Call, Device, Program, Ref, Structure, Weight, leaves_of
 from tierline_models.graphs.refusals import not_exported, not_functional, unknown_operator
-from tierline_models.graphs.varying import Dynamic, Examples, still_vary, vary
+from tierline_models.graphs.varying import Dynamic, Examples, as_taken, settled, still_vary, vary
 
 # Checks that the export adds; they compute nothing.
 _CHECKS = frozenset(
@@ -70,7 +70,7 @@ def _export(model: nn.Module, examples: Examples, dynamic: Dynamic) -> ExportedP
 def _export_with(model: nn.Module, examples: Examples, spec: Any) -> ExportedProgram:
     if isinstance(examples, Mapping):
         return export(model, (), dict(examples), dynamic_shapes=spec, strict=False)
-    return export(model, tuple(examples), dynamic_shapes=spec, strict=False)
+    return export(model, tuple(examples), dynamic_shapes=as_taken(model, spec), strict=False)
 
 
 class _Reader:
@@ -202,9 +202,9 @@ class _Reader:
     def _remember(self, node: fx.Node) -> None:
         value = node.meta.get("val")
         if isinstance(value, Tensor):
-            self.sizes[node.name] = tuple(_expression(size) for size in value.shape)
+            self.sizes[node.name] = tuple(settled(size) for size in value.shape)
         elif isinstance(value, torch.SymInt | int):
-            self.sizes[node.name] = _expression(value)
+            self.sizes[node.name] = settled(value)
 
     def _outputs(self, node: fx.Node) -> tuple[Argument, ...]:
         specs = self.exported.graph_signature.output_specs
@@ -240,10 +240,6 @@ def _module_of(node: fx.Node) -> str:
     """The dotted path of the module whose code makes this call."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0]) if stack else ""
-
-
-def _expression(size: Any) -> Any:
-    return size.node.expr if isinstance(size, torch.SymInt) else size
 
 
 def _structure_of(nested: Any) -> Structure:

@@ -45,6 +45,12 @@ class ChainSource:
     modules: tuple[nn.Module, ...]
 
     @property
+    def home(self) -> torch.device:
+        """Where the first of its weights is."""
+        tensors = (one for module in self.modules for one in module.parameters())
+        return next((one.device for one in tensors), torch.device("cpu"))
+
+    @property
     def blocks(self) -> int:
         """How many blocks there are."""
         return len(self.modules)
@@ -140,10 +146,11 @@ def _points(steps: Sequence[Step]) -> list[SplitPoint]:
     points = []
     for layer in range(1, len(steps)):
         before, after = steps[:layer], steps[layer:]
+        gives = _tuple(before[-1].gives)
         points.append(
             SplitPoint(
                 layer=layer,
-                tensors=tuple(_spec(place, one) for place, one in enumerate(_tuple(before[-1].gives))),
+                tensors=tuple(spec_of(f"part_{place}", one) for place, one in enumerate(gives)),
                 flops_before=sum(step.flops for step in before),
                 flops_after=sum(step.flops for step in after),
                 weight_bytes_before=_weight_bytes(before),
@@ -153,11 +160,12 @@ def _points(steps: Sequence[Step]) -> list[SplitPoint]:
     return points
 
 
-def _spec(place: int, tensor: Any) -> TensorSpec:
+def spec_of(name: str, tensor: Any) -> TensorSpec:
+    """A tensor as the example made it; raises SplitError for what is none."""
     if not isinstance(tensor, Tensor):
         raise SplitError(f"a block returns a {type(tensor).__name__} where only tensors can travel")
     return TensorSpec(
-        name=f"part_{place}",
+        name=name,
         shape=tuple(tensor.shape),
         dtype=str(tensor.dtype).removeprefix("torch."),
         bytes=tensor.numel() * tensor.element_size(),

@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ _DEEPEST = 8
 _KINDS: dict[str, type] = {"dtype": torch.dtype, "layout": torch.layout, "memory": torch.memory_format}
 
 
-def program_to_json(program: Program, cuts: Sequence[Cut]) -> dict[str, Any]:
+def program_to_json(program: Program, cuts: Sequence[Cut] = ()) -> dict[str, Any]:
     """One JSON object with everything but the weights."""
     return {
         "inputs": list(program.inputs),
@@ -36,8 +36,13 @@ def program_to_json(program: Program, cuts: Sequence[Cut]) -> dict[str, Any]:
     }
 
 
-def program_from_json(document: Any) -> tuple[Program, tuple[Cut, ...]]:
-    """Read it back; raises BundleError for all but a line of calls that each read what was made before."""
+def program_from_json(document: Any, file: str = "graph.json") -> tuple[Program, tuple[Cut, ...]]:
+    """Read it back; raises BundleError for all but a line of calls that each read what was made before.
+
+    Args:
+        document: as read from JSON.
+        file: where from, to be named.
+    """
     try:
         program = Program(
             inputs=tuple(_name(one) for one in document["inputs"]),
@@ -54,7 +59,7 @@ def program_from_json(document: Any) -> tuple[Program, tuple[Cut, ...]]:
             for one in document["cuts"]
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise BundleError(f"graph.json is not a graph as this version writes it: {error!r:.120}") from error
+        raise BundleError(f"{file} is not a graph as this version writes it: {error!r:.120}") from error
     _check_order(program.inputs, program.calls, program.outputs)
     _check_cuts(program, cuts)
     return program, cuts
@@ -191,17 +196,9 @@ def _check_order(inputs: Sequence[str], calls: Sequence[Call], outputs: Sequence
 def _check_cuts(program: Program, cuts: Sequence[Cut]) -> None:
     """Every block must find what it reads in what is carried to it."""
     ends: list[Cut | None] = [*cuts[1:], None]
-    for cut, end in zip(cuts, ends, strict=True):
+    for cut, end in zip(cuts, ends[: len(cuts)], strict=True):
         last = len(program.calls) if end is None else end.place
         if last <= cut.place:
             raise BundleError("the graph's cuts are not in order")
         outputs = program.outputs if end is None else tuple(Ref(name) for name in end.carried)
         _check_order(cut.carried, (*cut.recompute, *program.calls[cut.place : last]), outputs)
-
-
-def specs_from_json(document: Mapping[str, Any]) -> tuple[str, tuple[int, ...], str]:
-    """Name, shape and type of one tensor as a manifest lists it."""
-    shape = tuple(document["shape"])
-    if len(shape) > 16 or not all(isinstance(size, int) and 0 <= size < 2**40 for size in shape):
-        raise ValueError("a shape makes no sense")
-    return str(document["name"]), shape, _name(document["dtype"])

@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import torch
@@ -15,7 +15,18 @@ from torch import Tensor, nn
 
 from tierline_models.errors import BundleError
 
-_KNOWN = re.compile(r"graph\.json|example\.safetensors|blocks/[0-9]{4,6}\.safetensors", re.ASCII)
+# What a bundle is: its digest, the identity on the wire, covers these.
+PART = re.compile(
+    r"graph\.json|example\.safetensors|tokenizer\.json|routes\.json|blocks/[0-9]{4,6}\.safetensors"
+    r"|exits/[0-9]{4,6}\.(json|safetensors)",
+    re.ASCII,
+)
+# What stands beside: measured of it, or the same in another form. Its seal covers these too.
+BESIDE = re.compile(
+    r"profile\.json|budgets\.json|calibrations\.safetensors|cartography\.(json|safetensors)"
+    r"|onnx/[0-9]{4,6}\.(onnx|json)|onnx/exits/[0-9]{4,6}\.(onnx|json)",
+    re.ASCII,
+)
 _JSON_BYTES = 256 * 2**20
 _HEADER_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
@@ -53,17 +64,36 @@ class _Place:
 class Files:
     """The files of one bundle; each is checked in full the first time that something is read from it."""
 
-    def __init__(self, folder: Path, listed: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, parts: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._listed = dict(listed)
+        self._listed = {**parts, **beside}
         self._checked: set[str] = set()
-        for name in listed:
-            if not _KNOWN.fullmatch(name):
-                raise BundleError(f"{folder} lists a file {name!r:.80}, which no bundle has")
+        for names, pattern in ((parts, PART), (beside, BESIDE)):
+            for name in names:
+                if not pattern.fullmatch(name):
+                    raise BundleError(f"{folder} lists a file {name!r:.80}, which no bundle has there")
+
+    def __contains__(self, name: object) -> bool:
+        """Does the manifest list this file?"""
+        return name in self._listed
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of all files listed."""
+        return iter(self._listed)
 
     def json(self, name: str) -> Any:
         """A JSON file."""
         return read_json(self.check(name))
+
+    def text(self, name: str, *, limit: int = _JSON_BYTES) -> str:
+        """A file of UTF-8 text of at most `limit` bytes."""
+        path = self.check(name)
+        if regular_size(path) > limit:
+            raise BundleError(f"{path} has more than {limit} bytes, more than any bundle needs")
+        try:
+            return path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{path} is no UTF-8 text; fetch the bundle again") from error
 
     def tensors(self, name: str, wanted: Mapping[str, WeightSpec] | None) -> dict[str, Tensor]:
         """Tensors of one file; all of them if it is not said which are wanted.
@@ -95,8 +125,8 @@ class Files:
         listed = self._listed.get(name)
         if not isinstance(listed, dict):
             raise BundleError(f"{self.folder} lists no file {name}; the bundle is incomplete")
-        for part in (path, path.parent):
-            if part.is_symlink():
+        for part in (path, *(self.folder / folder for folder in PurePosixPath(name).parents)):
+            if part != self.folder and part.is_symlink():
                 raise BundleError(f"{part} is a symbolic link; a bundle holds files only")
         size = regular_size(path)
         if size != listed.get("bytes"):

@@ -1,16 +1,17 @@
-"""What a user is told of a split point."""
+"""What a user is told of a split point and of an exit."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One tensor that travels, as the example made it."""
+    """One tensor that goes in or travels, as the example made it."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     bytes: int
+    varies: tuple[int, ...] = ()  # dimensions whose size is the input's choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +30,14 @@ class SplitPoint:
     def bytes(self) -> int:
         """What travels, uncoded."""
         return sum(one.bytes for one in self.tensors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitExit:
+    """An early exit: where it is, what it costs for the example, and how its logits are calibrated."""
+
+    layer: int  # blocks computed before it
+    classes: int
+    temperature: float  # logits are divided by it before they become probabilities
+    flops: int
+    weight_bytes: int

@@ -1,12 +1,15 @@
 """Write a split model as a bundle: data only, one file of weights per block, all of it or nothing."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,77 +19,129 @@ from torch import Tensor
 
 from tierline_models.errors import BundleError
 from tierline_models.graphs.document import program_to_json
-from tierline_models.graphs.points import SplitPoint
+from tierline_models.graphs.exits import ExitGraph
+from tierline_models.graphs.files import BESIDE, read_json
+from tierline_models.graphs.manifest import FORMAT, read_manifest, sealed
+from tierline_models.graphs.points import SplitPoint, TensorSpec
 from tierline_models.graphs.source import GraphSource
+from tierline_models.pieces import TextInput
+from tierline_models.preprocessing import TOKENIZER, Preprocessing, preprocessing_to_json
 
-FORMAT = 2  # of bundle.json; 1 was never written
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What goes into a bundle."""
+
+    name: str
+    source: GraphSource
+    points: Sequence[SplitPoint]
+    inputs: Sequence[TensorSpec]
+    example: Mapping[str, Tensor]  # inputs, and outputs of the model as it was: proves equality anywhere
+    labels: Sequence[str]
+    temperature: float  # of the model's own output
+    exits: Sequence[ExitGraph]
+    preprocessing: Preprocessing | None
 
 
-def save_bundle(
-    folder: Path,
-    *,
-    name: str,
-    source: GraphSource,
-    points: Sequence[SplitPoint],
-    example: Mapping[str, Tensor],
-    labels: Sequence[str],
-) -> str:
+def save_bundle(folder: Path, contents: Contents) -> str:
     """Write the bundle and return its digest.
 
     Args:
         folder: must not exist, or be a bundle, which is replaced.
-        name: what people call it.
-        source: graph and weights.
-        points: what each cut costs.
-        example: inputs and outputs of the model as it was, to prove equality with anywhere.
-        labels: of the classes, if it has any.
+        contents: what goes into it.
     """
     if folder.exists() and not (folder / "bundle.json").is_file():
         raise BundleError(f"{folder} exists and is no bundle; choose another place or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        manifest = _write(draft, name, source, points, example, labels)
-        _replace(draft, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            digest = _write(draft, contents)
+            _replace(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise BundleError(f"the bundle cannot be written to {folder}: {error}") from error
+    return digest
+
+
+def attach(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Put files beside those of a bundle, replacing what they are called by; its digest stays what it is.
+
+    Args:
+        folder: a bundle.
+        files: contents by name; which names there are says `BESIDE`.
+
+    Raises:
+        BundleError: there is no whole bundle, no such name, or no room.
+    """
+    folder = Path(folder)
+    read_manifest(folder)
+    document = read_json(folder / "bundle.json")
+    for name in files:
+        if not BESIDE.fullmatch(name):
+            raise BundleError(f"{name!r:.80} is no file that stands beside a bundle's")
+    try:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _put(folder / name, content)
+            document["beside"][name] = _listed(folder / name)
+        _put(folder / "bundle.json", sealed(document).encode())
+    except OSError as error:
+        raise BundleError(f"{folder} cannot be written to: {error}") from error
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file, or leave the one that is there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        part.unlink(missing_ok=True)
+
+
+def _write(draft: Path, contents: Contents) -> str:
+    source = contents.source
+    (draft / "blocks").mkdir()
+    _write_json(draft / "graph.json", program_to_json(source.program, source.cuts))
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": contents.name,
+        "blocks": source.blocks,
+        "inputs": [asdict(one) for one in contents.inputs],
+        "points": [asdict(point) for point in contents.points],
+        "labels": list(contents.labels),
+        "temperature": contents.temperature,
+        "exits": [_write_exit(draft, one) for one in contents.exits],
+        "preprocessing": preprocessing_to_json(contents.preprocessing),
+        "weights": _write_weights(draft, source),
+        "versions": _versions(),
+    }
+    if isinstance(contents.preprocessing, TextInput):
+        (draft / TOKENIZER).write_text(contents.preprocessing.tokenizer, encoding="utf-8")
+    save_file({key: _plain(one) for key, one in contents.example.items()}, draft / "example.safetensors")
+    files = [path for path in sorted(draft.rglob("*")) if path.is_file()]
+    manifest["files"] = {path.relative_to(draft).as_posix(): _listed(path) for path in files}
+    manifest["beside"] = {}
+    (draft / "bundle.json").write_text(sealed(manifest))
     return str(manifest["digest"])
 
 
-def _write(
-    draft: Path,
-    name: str,
-    source: GraphSource,
-    points: Sequence[SplitPoint],
-    example: Mapping[str, Tensor],
-    labels: Sequence[str],
-) -> dict[str, Any]:
-    (draft / "blocks").mkdir()
-    graph = program_to_json(source.program, source.cuts)
-    (draft / "graph.json").write_text(json.dumps(graph, separators=(",", ":"), allow_nan=False))
-    weights = _write_weights(draft, source)
-    save_file({key: _plain(one) for key, one in example.items()}, draft / "example.safetensors")
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "name": name,
-        "blocks": source.blocks,
-        "inputs": [_spec(key, example[f"in_{key}"]) for key in source.program.inputs],
-        "points": [asdict(point) for point in points],
-        "labels": list(labels),
-        "exits": [],
-        "weights": weights,
-        "versions": {"torch": str(torch.__version__)},
-        "files": {
-            path.relative_to(draft).as_posix(): {"sha256": _sha256(path), "bytes": path.stat().st_size}
-            for path in sorted(draft.rglob("*"))
-            if path.is_file()
-        },
-    }
-    manifest["digest"] = digest_of_manifest(manifest)
-    (draft / "bundle.json").write_text(json.dumps(manifest, indent=1))
-    return manifest
+def _write_exit(draft: Path, leave: ExitGraph) -> dict[str, Any]:
+    """Its graph and its weights in files of their own."""
+    file = draft / f"exits/{leave.about.layer:04}"
+    file.parent.mkdir(exist_ok=True)
+    _write_json(file.with_suffix(".json"), program_to_json(leave.program))
+    device = torch.device("cpu")
+    tensors = {name: _plain(one) for name, one in leave.weights.on(device, leave.weights.names).items()}
+    if tensors:
+        save_file(tensors, file.with_suffix(".safetensors"))
+    return asdict(leave.about) | {"weights": [_spec(name, one) for name, one in tensors.items()]}
+
+
+def _write_json(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document, separators=(",", ":"), allow_nan=False))
 
 
 def _write_weights(draft: Path, source: GraphSource) -> list[dict[str, Any]]:
@@ -113,15 +168,20 @@ def _spec(name: str, tensor: Tensor) -> dict[str, Any]:
     return {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
 
 
-def _sha256(path: Path) -> str:
+def _listed(path: Path) -> dict[str, Any]:
+    """A file as the manifest lists it."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
-def digest_of_manifest(manifest: Mapping[str, Any]) -> str:
-    """The bundle's identity: everything in its manifest, and by their sums all its files."""
-    known = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(known, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _versions() -> dict[str, str]:
+    """What the bundle was made with."""
+    names = ("tierline", "torch", "safetensors", "tokenizers")
+    found = {"python": platform.python_version()}
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _replace(draft: Path, folder: Path) -> None:

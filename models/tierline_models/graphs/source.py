@@ -27,6 +27,10 @@ class Source(Protocol):
     def blocks(self) -> int:
         """How many blocks there are."""
 
+    @property
+    def home(self) -> torch.device:
+        """Where segments are made if nobody says where."""
+
     def make(self, first: int, last: int, device: torch.device | None) -> nn.Module:
         """A module of blocks first+1..last."""
 

@@ -1,7 +1,7 @@
 """Split a model: find its points, and make a module of any contiguous range of its blocks."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from tierline_models.errors import SplitError
-from tierline_models.graphs.capture import Captured, capture
-from tierline_models.graphs.chain import chain_of
-from tierline_models.graphs.frontier import Frontier, frontiers, worthwhile
-from tierline_models.graphs.measure import Made, measure
-from tierline_models.graphs.points import SplitPoint, TensorSpec
-from tierline_models.graphs.recompute import Recomputing
-from tierline_models.graphs.refusals import no_points
-from tierline_models.graphs.save import save_bundle
-from tierline_models.graphs.source import Cut, GraphSource, Source, Weights
+from tierline_models.graphs.exits import ExitGraph, capture_exit
+from tierline_models.graphs.files import Files
+from tierline_models.graphs.points import SplitExit, SplitPoint, TensorSpec
+from tierline_models.graphs.save import Contents, save_bundle
+from tierline_models.graphs.source import GraphSource, Source
 from tierline_models.graphs.timing import RUNS, BlockSeconds, time_blocks
-from tierline_models.graphs.varying import Dynamic, Examples, listed
+from tierline_models.preprocessing import Preprocessing
 
 
 class Split:
@@ -32,19 +28,27 @@ class Split:
         *,
         points: Sequence[SplitPoint],
         source: Source,
-        inputs: Sequence[str],
+        inputs: Sequence[TensorSpec],
         example: Callable[[], dict[str, Tensor]],
         name: str = "model",
         labels: Sequence[str] = (),
+        temperature: float = 1.0,
+        exits: Sequence[ExitGraph] = (),
+        preprocessing: Preprocessing | None = None,
         digest: str = "",
+        files: Files | None = None,
     ) -> None:
         self.points = tuple(points)
         self.source = source
-        self.inputs = tuple(inputs)  # names of what the model takes
+        self.inputs = tuple(inputs)  # what the model takes
         self.name = name
         self.labels = tuple(labels)
+        self.temperature = temperature  # of the model's own logits, if it returns such
+        self.preprocessing = preprocessing  # of raw inputs, if they are no tensors
         self.digest = digest  # empty unless it comes from a bundle
+        self.files = files  # of the bundle that it comes from
         self._example = example
+        self._exits = {one.about.layer: one for one in exits}
 
     @property
     def layers(self) -> int:
@@ -78,12 +82,46 @@ class Split:
             )
         return self.source.make(first, last, None if device is None else torch.device(device))
 
+    @property
+    def exits(self) -> tuple[SplitExit, ...]:
+        """The early exits, in order."""
+        return tuple(self._exits[layer].about for layer in sorted(self._exits))
+
+    def add_exit(self, k: int, head: nn.Module, *, temperature: float = 1.0) -> SplitExit:
+        """Attach a head at split point k, replacing one that is there.
+
+        Args:
+            k: which of `points`.
+            head: takes what travels there, one tensor or several in order, and returns logits (B, classes);
+                `TokenHead`, `PooledHead` and `ImageHead` are ready-made. Its weights are used as they are.
+            temperature: divides the logits, so that confidence means what it says.
+
+        Raises:
+            SplitError: the head does not take that, cannot be traced, or insists on a size that varies.
+        """
+        point = self._point(k)
+        with torch.no_grad():
+            carried = contiguous(self.head(k)(*self.example[0]))
+        parts = carried if isinstance(carried, tuple) else (carried,)
+        self._exits[point.layer], logits = capture_exit(point, parts, head, temperature)
+        example = self._example() | {f"exit_{point.layer:04}": logits}
+        self._example = lambda: example
+        return self._exits[point.layer].about
+
+    def exit(self, k: int, *, device: torch.device | str | None = None) -> nn.Module:
+        """The head attached at split point k: takes what its head returns, returns logits (B, classes)."""
+        layer = self._point(k).layer
+        if layer not in self._exits:
+            raise SplitError(f"there is no exit at split point {k}; attach one with `add_exit`")
+        return self._exits[layer].make(self.source.home if device is None else torch.device(device))
+
     @cached_property
     def example(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """The inputs that it was split with, and what the unsplit model returned for them, flat."""
         found = self._example()
         returned = sorted(name for name in found if name.startswith("out_"))
-        return tuple(found[f"in_{name}"] for name in self.inputs), tuple(found[name] for name in returned)
+        taken = tuple(found[f"in_{spec.name}"] for spec in self.inputs)
+        return taken, tuple(found[name] for name in returned)
 
     def differences(self) -> list[float]:
         """By split point, how far head and tail are from the unsplit model, at most (0.0: equal).
@@ -99,76 +137,62 @@ class Split:
         """Seconds per block on this machine, for the inputs that the model was split with."""
         return time_blocks(self.blocks, self.example[0], runs=runs)
 
-    def save(self, folder: str | Path, *, name: str | None = None, labels: Sequence[str] = ()) -> str:
-        """Write a bundle, replacing one that is there, and return its digest."""
+    def exit_differences(self) -> list[float]:
+        """By exit, how far its logits are from those of the head that was attached (0.0: equal)."""
+        with torch.no_grad():
+            return [
+                largest_difference(
+                    [self.exit(one.layer - 1)(contiguous(self.head(one.layer - 1)(*self.example[0])))],
+                    [self._example()[f"exit_{one.layer:04}"]],
+                )
+                for one in self.exits
+            ]
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        labels: Sequence[str] = (),
+        preprocessing: Preprocessing | None = None,
+    ) -> str:
+        """Write a bundle, replacing one that is there, and return its digest.
+
+        Args:
+            folder: where.
+            name: what people call it; the model's class if nothing is said.
+            labels: of the classes, in the order of the logits.
+            preprocessing: how a raw input becomes what the model takes; else inputs are tensors.
+        """
         if not isinstance(self.source, GraphSource):
             raise SplitError(
                 "a model split at listed modules needs its code and cannot be saved as a bundle; "
                 "make it one that torch.export can trace, and split it without `blocks=`"
             )
-        return save_bundle(
-            Path(folder),
+        labels = tuple(labels) or self.labels
+        for one in self.exits:
+            if labels and one.classes != len(labels):
+                raise SplitError(
+                    f"there are {len(labels)} labels, but the exit at layer {one.layer} has "
+                    f"{one.classes} classes; give one label a class"
+                )
+        contents = Contents(
             name=name or self.name,
             source=self.source,
             points=self.points,
+            inputs=self.inputs,
             example=self._example(),
-            labels=labels or self.labels,
+            labels=labels,
+            temperature=self.temperature,
+            exits=[self._exits[layer] for layer in sorted(self._exits)],
+            preprocessing=preprocessing or self.preprocessing,
         )
+        return save_bundle(Path(folder), contents)
 
     def _point(self, k: int) -> SplitPoint:
         if not -len(self.points) <= k < len(self.points):
             raise SplitError(f"there is no split point {k}; this model has {len(self.points)}, from 0")
         return self.points[k]
-
-
-def split(
-    model: nn.Module,
-    example_inputs: Examples | Tensor,
-    *,
-    blocks: Sequence[str] | None = None,
-    dynamic: Dynamic = None,
-    max_tensors: int = 8,
-    every: bool = False,
-) -> Split:
-    """Find where a model can be cut.
-
-    Args:
-        model: in eval mode. Its weights are used as they are, not copied.
-        example_inputs: a tensor, tensors in order, or tensors by name.
-        blocks: for a model that torch.export cannot trace: paths of modules that run one after the other.
-        dynamic: by input (its name, or its number in order), the dimensions that may vary; else the first of
-            each, and the second of a matrix of whole numbers.
-        max_tensors: how many tensors may travel together.
-        every: keep also points where several tensors travel although it is narrower before or after.
-    """
-    examples = [example_inputs] if isinstance(example_inputs, Tensor) else example_inputs
-    _check(model, examples)
-    with torch.no_grad():
-        expected = model(**examples) if isinstance(examples, Mapping) else model(*examples)
-    if blocks is not None:
-        return _split_at(model, examples, expected, blocks)
-    captured = capture(model, examples, dynamic)
-    inputs = listed(examples)
-    made, _ = measure(captured.program, captured.weights, inputs)
-    found = frontiers(
-        captured.program, made, Recomputing(captured.program, captured.sizes), max_tensors=max_tensors
-    )
-    chosen = worthwhile(found, captured.program, made, every=every)
-    if not chosen:
-        raise no_points(model)
-    source, points = _assemble(captured, chosen, made)
-    names = captured.program.inputs
-    kept = _kept(names, inputs, expected)
-    return Split(points=points, source=source, inputs=names, example=lambda: kept, name=type(model).__name__)
-
-
-def _split_at(model: nn.Module, examples: Examples, expected: Any, blocks: Sequence[str]) -> Split:
-    if not blocks:
-        raise SplitError("`blocks=` lists no module; give the paths of those that are to be blocks")
-    source, points = chain_of(model, examples, blocks)
-    names = [f"input_{place}" for place in range(len(examples))]
-    kept = _kept(names, listed(examples), expected)
-    return Split(points=points, source=source, inputs=names, example=lambda: kept, name=type(model).__name__)
 
 
 def largest_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
@@ -191,56 +215,3 @@ def contiguous(carried: Any) -> Any:
     if isinstance(carried, tuple):
         return tuple(one.contiguous() for one in carried)
     return carried.contiguous()
-
-
-def _kept(names: Sequence[str], inputs: Sequence[Tensor], expected: Any) -> dict[str, Tensor]:
-    returned = [one for one in tree_leaves(expected) if isinstance(one, Tensor)]
-    kept = {f"in_{name}": one for name, one in zip(names, inputs, strict=True)}
-    return kept | {f"out_{place:03}": one for place, one in enumerate(returned)}
-
-
-def _check(model: nn.Module, examples: Examples) -> None:
-    if model.training:
-        raise SplitError("the model is in training mode; call `model.eval()` first")
-    inputs = examples.values() if isinstance(examples, Mapping) else examples
-    for one in inputs:
-        if not isinstance(one, Tensor):
-            raise SplitError(
-                f"an example input is a {type(one).__name__}; give tensors, and wrap the model in a module "
-                "that fills in the rest"
-            )
-
-
-def _assemble(
-    captured: Captured, chosen: Sequence[Frontier], made: Mapping[str, Made]
-) -> tuple[GraphSource, list[SplitPoint]]:
-    held = captured.weights
-    source = GraphSource(
-        program=captured.program,
-        cuts=tuple(Cut(place=one.place, carried=one.carried, recompute=one.recompute) for one in chosen),
-        weights=Weights(tuple(held), lambda names: {name: held[name] for name in names}),
-        home=next((tensor.device for tensor in held.values()), torch.device("cpu")),
-    )
-    total = sum(one.flops for one in made.values())
-    points = []
-    for layer, one in enumerate(chosen, 1):
-        before, after = source.range(0, layer), source.range(layer, source.blocks)
-        points.append(
-            SplitPoint(
-                layer=layer,
-                tensors=tuple(_spec(name, made[name]) for name in one.carried),
-                flops_before=one.flops_before,
-                flops_after=total - one.flops_before,
-                weight_bytes_before=_bytes(held, before.weights()),
-                weight_bytes_after=_bytes(held, after.weights()),
-            )
-        )
-    return source, points
-
-
-def _spec(name: str, made: Made) -> TensorSpec:
-    return TensorSpec(name=name, shape=made.shape or (), dtype=made.dtype, bytes=made.bytes)
-
-
-def _bytes(weights: Mapping[str, Tensor], names: Sequence[str]) -> int:
-    return sum(weights[name].numel() * weights[name].element_size() for name in names)

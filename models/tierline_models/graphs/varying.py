@@ -1,10 +1,11 @@
 """Which sizes of a model's inputs may vary, and examples by which a tracer sees that they do."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 Examples = Sequence[Tensor] | Mapping[str, Tensor]
@@ -42,9 +43,26 @@ def still_vary(exported: ExportedProgram, doubled: Examples, examples: Examples)
     values = {node.name: node.meta["val"] for node in exported.graph.nodes if node.op == "placeholder"}
     for name, ours, theirs in zip(names, listed(doubled), listed(examples), strict=True):
         for size, was, is_ in zip(values[name].shape, ours.shape, theirs.shape, strict=True):
-            if was != is_ and isinstance(size, int):
+            if was != is_ and isinstance(settled(size), int):
                 return False
     return True
+
+
+def as_taken(model: nn.Module, spec: Any) -> Any:
+    """The spec with those of `*args` in a tuple of their own, as the tracer wants them."""
+    kinds = [one.kind for one in inspect.signature(model.forward).parameters.values()]
+    if spec is None or inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return spec
+    place = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*spec[:place], spec[place:])
+
+
+def settled(size: Any) -> Any:
+    """A size as a plain number where the tracer has settled on one, else as its symbol."""
+    if not isinstance(size, torch.SymInt):
+        return size
+    expression = size.node.expr
+    return int(expression) if expression.is_number else expression
 
 
 def listed(examples: Examples) -> list[Tensor]:
