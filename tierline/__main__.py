@@ -23,6 +23,7 @@ _MODULES = {
     "nodes": "tierline.nodes",
     "replay": "tierline.replay",
     "scheduler": "tierline.scheduler",
+    "train": "tierline.train",
 }
 
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, NoReturn
 
 from tierline import values
+from tierline.arguments_learning import add_train
 from tierline.settings import DEFAULT_BROKER, DEFAULT_PORT
 
 TIERS = ("mobile", "edge", "cloud")
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="say which version this is, and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for add in (_demo, _broker, _node, _scheduler, _infer, _nodes, _doctor, _replay, _bench, _bundle):
+    for add in (_demo, _broker, _node, _scheduler, _infer, _nodes, _doctor, _replay, _bench, _bundle, _train):
         add(commands)
     return parser
 
@@ -278,3 +279,15 @@ def _bundle(commands: Any) -> None:
     command.add_argument("--every", action="store_true", help="build: keep wide split points too")
     command.add_argument("--profile", action="store_true", help="inspect: time each block on this machine")
     command.add_argument("--svg", metavar="FILE", help="inspect: draw the map into this file")
+
+
+def _train(commands: Any) -> None:
+    add_train(
+        _command(
+            commands,
+            "train",
+            "fine-tune early exits, and write down how every sample fared",
+            "tierline train --task snippets --seeds 0,1,2,3,4 --out runs",
+            levels="info",
+        )
+    )

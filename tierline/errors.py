@@ -15,6 +15,8 @@ _CODES: tuple[tuple[str, str, int], ...] = (
     ("tierline_broker", "BrokerError", MISUSED),
     ("tierline_models", "FetchError", FAILED),
     ("tierline_models", "ModelError", MISUSED),
+    ("tierline_cartography", "TrainingError", FAILED),
+    ("tierline_cartography", "CartographyError", MISUSED),
     ("tierline_nodes", "NodeError", MISUSED),
     ("tierline_codecs", "CodecError", FAILED),
     ("tierline_scheduler", "SchedulerError", MISUSED),

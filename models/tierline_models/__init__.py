@@ -20,22 +20,29 @@ from tierline_models.graphs.save import attach
 from tierline_models.graphs.split import Split
 from tierline_models.graphs.timing import BlockSeconds
 from tierline_models.heads import ImageHead, PooledHead, TokenHead
+from tierline_models.lora import LoraLinear, adapt
+from tierline_models.minilm import Block, Embedding
 from tierline_models.pictures import photographs
 from tierline_models.pieces import TextInput
 from tierline_models.pixels import ImageInput
+from tierline_models.pretrained import pretrained_encoder, pretrained_tokenizer
 from tierline_models.profile import ModelProfile, profile_model
 from tierline_models.segmented import ExitAnswer, SegmentedModel
+from tierline_models.snippets import Snippet, Source, load_ratings, load_snippets, normalise
 
 __all__ = [
     "ActivationError",
+    "Block",
     "BlockSeconds",
     "Bundle",
     "BundleError",
+    "Embedding",
     "ExitAnswer",
     "FetchError",
     "ImageHead",
     "ImageInput",
     "InputError",
+    "LoraLinear",
     "ModelCardData",
     "ModelError",
     "ModelProfile",
@@ -45,6 +52,8 @@ __all__ = [
     "Sample",
     "SegmentedModel",
     "ShapeError",
+    "Snippet",
+    "Source",
     "Split",
     "SplitError",
     "SplitExit",
@@ -52,11 +61,17 @@ __all__ = [
     "TensorSpec",
     "TextInput",
     "TokenHead",
+    "adapt",
     "attach",
     "label_by_model",
     "load",
     "load_bundle",
+    "load_ratings",
+    "load_snippets",
+    "normalise",
     "photographs",
+    "pretrained_encoder",
+    "pretrained_tokenizer",
     "profile_model",
     "split",
 ]

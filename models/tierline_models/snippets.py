@@ -16,6 +16,14 @@ from tierline_models.errors import FetchError
 from tierline_models.fetch import Member, Package, fetch
 
 Split = Literal["train", "validation", "test"]
+Source = Literal["movies", "products", "newspaper", "tweets"]
+
+
+def _ratings(stem: str, name: str, size: int, sha256: str) -> Member:
+    archive = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    path = (archive, f"hutto_ICWSM_2014/{stem}_GroundTruth.txt")
+    return Member(path=path, name=name, size=size, sha256=sha256)
+
 
 SNIPPETS = Package(
     name="vaderSentiment",
@@ -24,17 +32,38 @@ SNIPPETS = Package(
     size=2_466_783,
     wheel=False,
     members=(
-        Member(
-            path=(
-                "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
-                "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
-            ),
-            name="movie_snippets.txt",
-            size=1_383_098,
-            sha256="c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+        _ratings(
+            "movieReviewSnippets",
+            "movie_snippets.txt",
+            1_383_098,
+            "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+        ),
+        _ratings(
+            "amazonReviewSnippets",
+            "product_snippets.txt",
+            373_157,
+            "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2",
+        ),
+        _ratings(
+            "nytEditorialSnippets",
+            "newspaper_snippets.txt",
+            607_629,
+            "7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e",
+        ),
+        _ratings(
+            "tweets",
+            "tweets.txt",
+            389_886,
+            "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f",
         ),
     ),
 )
+_FILES: dict[Source, str] = {
+    "movies": "movie_snippets.txt",
+    "products": "product_snippets.txt",
+    "newspaper": "newspaper_snippets.txt",
+    "tweets": "tweets.txt",
+}
 
 HASH_DIGITS = 12  # hex digits of a normalised text's sha256: 48 bits, no clash among ten thousand texts
 
@@ -54,8 +83,15 @@ class Snippet:
 
 def load_snippets() -> dict[Split, list[Snippet]]:
     """All snippets that have a label, by split, in the order of the file; fetched at the first call."""
-    content = (fetch(SNIPPETS) / SNIPPETS.members[0].name).read_bytes()
-    return split_snippets(parse_snippets(content), read_hashes())
+    return split_snippets(load_ratings("movies"), read_hashes())
+
+
+def load_ratings(source: Source) -> list[Snippet]:
+    """All texts of one source that have a label, in the order of the file; fetched at the first call.
+
+    The same people rated sentences of film reviews, of product reviews and of newspaper opinion, and tweets.
+    """
+    return parse_snippets((fetch(SNIPPETS) / _FILES[source]).read_bytes())
 
 
 def parse_snippets(content: bytes) -> list[Snippet]:

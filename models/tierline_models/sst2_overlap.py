@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tierline_models.errors import FetchError, ModelError
-from tierline_models.fetch import fetch
-from tierline_models.snippets import SNIPPETS, normalise, parse_snippets, text_hash
+from tierline_models.snippets import load_ratings, normalise, text_hash
 
 CONTAINED = 12  # normalised characters from which a sentence counts when it is only a part of a snippet
 
@@ -51,8 +50,7 @@ def main() -> int:
     parser.add_argument("glue", type=Path, help="folder that holds SST-2/dev.tsv and SST-2/test.tsv")
     arguments = parser.parse_args()
     try:
-        content = (fetch(SNIPPETS) / SNIPPETS.members[0].name).read_bytes()
-        texts = [snippet.text for snippet in parse_snippets(content)]
+        texts = [snippet.text for snippet in load_ratings("movies")]
         found = overlapping(texts, read_sentences(arguments.glue))
     except ModelError as error:
         sys.stderr.write(f"{error}\n")

@@ -9,7 +9,19 @@ from tierline.arguments import build_parser
 
 Tierline = Callable[..., Any]
 
-COMMANDS = ["bench", "broker", "bundle", "demo", "doctor", "infer", "node", "nodes", "replay", "scheduler"]
+COMMANDS = [
+    "bench",
+    "broker",
+    "bundle",
+    "demo",
+    "doctor",
+    "infer",
+    "node",
+    "nodes",
+    "replay",
+    "scheduler",
+    "train",
+]
 
 
 def test_the_commands_are_these(capsys: pytest.CaptureFixture[str]) -> None:

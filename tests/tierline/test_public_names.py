@@ -23,16 +23,24 @@ PUBLIC = {
         connect_client follow generate_password is_loopback is_name node_of open_receiver open_sender pack
         parse_address running serve unpack write_password_file
     """,
+    "tierline_cartography": """
+        TASKS Answers CartographyError Columns DataError Dynamics Examples ExitEncoder ExitNetwork
+        Part PoolError Progress Recipe RecipeError RecordError Records Row SplitExits Task
+        TrainingError answer examples_of fit gather load_records load_task make_encoder read_table
+        save_records text_examples train_task
+    """,
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics
         break_even bytes_of calibrate choose decode decode_tensors encode encode_tensors statistics_from
         statistics_of
     """,
     "tierline_models": """
-        ActivationError BlockSeconds Bundle BundleError ExitAnswer FetchError ImageHead ImageInput
-        InputError ModelCardData ModelError ModelProfile PointData PooledHead RouteData Sample
-        SegmentedModel ShapeError Split SplitError SplitExit SplitPoint TensorSpec TextInput
-        TokenHead attach label_by_model load load_bundle photographs profile_model split
+        ActivationError Block BlockSeconds Bundle BundleError Embedding ExitAnswer FetchError
+        ImageHead ImageInput InputError LoraLinear ModelCardData ModelError ModelProfile PointData
+        PooledHead RouteData Sample SegmentedModel ShapeError Snippet Source Split SplitError
+        SplitExit SplitPoint TensorSpec TextInput TokenHead adapt attach label_by_model load
+        load_bundle load_ratings load_snippets normalise photographs pretrained_encoder
+        pretrained_tokenizer profile_model split
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node
@@ -54,6 +62,7 @@ COMPONENTS = {
     "broker": "tierline_broker",
     "codecs": "tierline_codecs",
     "models": "tierline_models",
+    "cartography": "tierline_cartography",
     "nodes": "tierline_nodes",
     "scheduler": "tierline_scheduler",
     "replay": "tierline_replay",

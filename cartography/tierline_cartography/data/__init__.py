@@ -1,0 +1,1 @@
+"""Labelled rows, read strictly and dealt out so that nothing tested on was seen in training."""

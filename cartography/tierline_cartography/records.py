@@ -1,0 +1,137 @@
+"""What a task's runs left behind: enough to compute every pool, route and verdict again without training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierline_cartography.errors import RecordError
+from tierline_cartography.files import read_arrays, write_arrays
+
+Float = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """N held-out samples and what every exit (X) of every seed (S) says of them."""
+
+    ids: NDArray[np.uint64]  # (N,), of the normalised text
+    labels: NDArray[np.int64]  # (N,)
+    logits: Float  # (S, X, N, C)
+    hidden: Float | None = None  # (S, X, N, P), principal components of what each exit's head sees
+    embedding: Float | None = None  # (N, Q), principal components of the mean embedding, before layer 1
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """One task: S seeds, X exits, E epochs, C classes."""
+
+    task: str
+    classes: tuple[str, ...]
+    exits: tuple[int, ...]
+    seeds: tuple[int, ...]
+    train_labels: NDArray[np.int64]  # (N,)
+    train_true: Float  # (S, E, X, N), the probability of the true label in training
+    train_correct: NDArray[np.bool_]  # (S, E, X, N)
+    train_embedding: Float | None
+    validation_true: Float  # (S, E, X, Nv), after each epoch
+    parts: Mapping[str, Part]  # validation, test, shifted_NAME
+    document: Mapping[str, Any]  # recipe, versions, what training took
+
+    @property
+    def validation(self) -> Part:
+        """What thresholds and routers are fitted on."""
+        return self.parts["validation"]
+
+    @property
+    def test(self) -> Part:
+        """What is reported on."""
+        return self.parts["test"]
+
+    def places(self, exits: tuple[int, ...]) -> list[int]:
+        """Where these exits stand among all."""
+        missing = sorted(set(exits) - set(self.exits))
+        if missing:
+            raise RecordError(f"the records of {self.task} have exits {list(self.exits)}, not {missing}")
+        return [self.exits.index(layer) for layer in exits]
+
+
+def save_records(path: Path, records: Records) -> None:
+    """Write one `.npz`; what training took and chose is a JSON document in it."""
+    arrays: dict[str, NDArray[Any]] = {
+        "train_labels": records.train_labels.astype(np.uint8),
+        "train_true": records.train_true.astype(np.float16),
+        "train_correct": np.packbits(records.train_correct, axis=-1),
+        "validation_true": records.validation_true.astype(np.float16),
+    }
+    if records.train_embedding is not None:
+        arrays["train_embedding"] = records.train_embedding.astype(np.float16)
+    for name, part in records.parts.items():
+        arrays |= {f"{name}/ids": part.ids, f"{name}/labels": part.labels.astype(np.uint8)}
+        for field in ("logits", "hidden", "embedding"):
+            if (found := getattr(part, field)) is not None:
+                arrays[f"{name}/{field}"] = found.astype(np.float16)
+    head = {"task": records.task, "classes": records.classes, "exits": records.exits, "seeds": records.seeds}
+    write_arrays(path, arrays, {**records.document, **head})
+
+
+def load_records(path: Path) -> Records:
+    """Read them back; raises RecordError where shapes do not fit together or values are no numbers."""
+    arrays, document = read_arrays(path)
+    try:
+        records = _assembled(arrays, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} lacks what records have ({error}); make it again") from error
+    _check(path, records)
+    return records
+
+
+def _assembled(arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) -> Records:
+    labels = arrays["train_labels"].astype(np.int64)
+    names = sorted({name.partition("/")[0] for name in arrays if "/" in name})
+    return Records(
+        task=str(document["task"]),
+        classes=tuple(document["classes"]),
+        exits=tuple(map(int, document["exits"])),
+        seeds=tuple(map(int, document["seeds"])),
+        train_labels=labels,
+        train_true=arrays["train_true"].astype(np.float32),
+        train_correct=np.unpackbits(arrays["train_correct"], axis=-1, count=len(labels)).astype(np.bool_),
+        train_embedding=_wide(arrays.get("train_embedding")),
+        validation_true=arrays["validation_true"].astype(np.float32),
+        parts={name: _part(arrays, name) for name in names},
+        document=document,
+    )
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> Part:
+    return Part(
+        ids=arrays[f"{name}/ids"],
+        labels=arrays[f"{name}/labels"].astype(np.int64),
+        logits=arrays[f"{name}/logits"].astype(np.float64),
+        hidden=_wide(arrays.get(f"{name}/hidden")),
+        embedding=_wide(arrays.get(f"{name}/embedding")),
+    )
+
+
+def _wide(array: NDArray[Any] | None) -> Float | None:
+    return None if array is None else array.astype(np.float32)
+
+
+def _check(path: Path, records: Records) -> None:
+    seeds, exits, classes = len(records.seeds), len(records.exits), len(records.classes)
+    fits = records.train_true.shape[::2] == (seeds, exits) and {"validation", "test"} <= set(records.parts)
+    fits &= records.train_true.shape == records.train_correct.shape
+    for part in records.parts.values():
+        fits &= (
+            part.logits.shape == (seeds, exits, len(part), classes) and part.ids.shape == part.labels.shape
+        )
+        fits &= bool(np.isfinite(part.logits).all()) and bool((part.labels < classes).all())
+    if not fits or not np.isfinite(records.train_true).all():
+        raise RecordError(f"the arrays of {path} do not fit together; make it again")

@@ -1,0 +1,1 @@
+"""Fine-tuning every exit at once, and writing down how each sample fared."""

@@ -1,0 +1,66 @@
+"""The flags of the commands that train and look at what training left."""
+
+import argparse
+from typing import Any
+
+from tierline import values
+
+TASKS = ("sst2", "cola", "rte", "snippets", "csv")
+
+
+def add_train(command: Any) -> None:
+    """Add the flags of `tierline train`."""
+    command.add_argument("--task", required=True, choices=TASKS, help="what to learn")
+    command.add_argument(
+        "--out", required=True, metavar="DIR", help="where runs and records go; resumes there"
+    )
+    data = command.add_argument_group("data")
+    data.add_argument("--glue", metavar="DIR", help="folder that holds SST-2, CoLA, RTE (TIERLINE_GLUE)")
+    data.add_argument("--table", metavar="FILE", help="of the task csv: .csv or .tsv, also .xz")
+    data.add_argument("--text-column", default="text", metavar="NAME", help="of that table (text)")
+    data.add_argument("--pair-column", metavar="NAME", help="of that table: a second text (none)")
+    data.add_argument("--label-column", default="label", metavar="NAME", help="of that table (label)")
+    data.add_argument("--rows", type=values.count, metavar="N", help="train on at most so many (all)")
+    recipe = command.add_argument_group("recipe")
+    recipe.add_argument("--seeds", type=seeds, default=(0,), metavar="S,S", help="one run for each (0)")
+    recipe.add_argument(
+        "--epochs", type=values.count, default=5, metavar="N", help="passes over the data (5)"
+    )
+    recipe.add_argument(
+        "--exits",
+        type=layers,
+        default=tuple(range(1, 7)),
+        metavar="K,K",
+        help="after which blocks (1,2,3,4,5,6)",
+    )
+    recipe.add_argument("--adapter", action="store_true", help="train small matrices beside the encoder")
+    recipe.add_argument(
+        "--weighting", choices=("depth", "equal"), default="depth", help="of the exits' losses (depth)"
+    )
+    recipe.add_argument(
+        "--distil",
+        type=values.share,
+        default=0.0,
+        metavar="A",
+        help="share of the last exit's answer in the others' targets (0)",
+    )
+    recipe.add_argument(
+        "--alternate", action="store_true", help="every other step trains the last exit alone"
+    )
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Whole numbers, separated by commas."""
+    return _numbers(text, "seeds as in 0,1,2")
+
+
+def layers(text: str) -> tuple[int, ...]:
+    """Numbers of blocks, separated by commas."""
+    return tuple(sorted(set(_numbers(text, "blocks as in 2,4,6"))))
+
+
+def _numbers(text: str, wanted: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of {wanted}")
+    return tuple(dict.fromkeys(map(int, parts)))

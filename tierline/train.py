@@ -1,0 +1,119 @@
+"""`tierline train`: fine-tune early exits and write down how every sample fared."""
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from tierline.errors import UsageError
+
+if TYPE_CHECKING:
+    from tierline_cartography import Progress, Records
+
+log = structlog.get_logger()
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+def main(args: Namespace) -> int:
+    """Run the command."""
+    from tierline_cartography import Columns, Recipe, gather, load_task, save_records, train_task
+
+    out = Path(args.out)
+    columns = Columns(text=args.text_column, label=args.label_column, pair=args.pair_column)
+    task = load_task(
+        args.task,
+        glue=Path(args.glue) if args.glue else None,
+        rows=args.rows,
+        table=Path(args.table) if args.table else None,
+        columns=columns,
+    )
+    folders = []
+    for seed in args.seeds:
+        recipe = Recipe(
+            seed=seed,
+            epochs=args.epochs,
+            weighting=args.weighting,
+            distil=_below_one(args.distil),
+            alternate=args.alternate,
+            adapter=args.adapter,
+        )
+        folder = out / f"seed-{seed}"
+        with _told(f"{task.name}, seed {seed}") as report:
+            folders.append(train_task(task, args.exits, recipe, folder, report).parent)
+    records = gather(task, folders)
+    path = out / f"{task.name}.npz"
+    save_records(path, records)
+    _tell(args, path, records)
+    return 0
+
+
+def _below_one(share: float) -> float:
+    if share >= 1:
+        raise UsageError("--distil is below 1: the early exits need something of the true labels")
+    return share
+
+
+def _tell(args: Namespace, path: Path, records: "Records") -> None:
+    said = records.test.logits.argmax(-1)  # (S, X, N)
+    right = (said == records.test.labels).mean((0, 2))
+    accuracy = {layer: float(one) for layer, one in zip(records.exits, right, strict=True)}
+    if args.json:
+        document: dict[str, Any] = {
+            "task": records.task,
+            "records": str(path),
+            "seeds": records.seeds,
+            "rows": records.document["rows"],
+            "accuracy": accuracy,
+            "cpu_seconds": records.document["cpu_seconds"],
+        }
+        print(json.dumps(document))
+        return
+    told = ", ".join(f"{100 * one:.1f} % after block {layer}" for layer, one in accuracy.items())
+    print(f"{records.task}: {told} (test, mean of {len(records.seeds)} seeds)")
+    print(f"wrote {path}; weights are in the folders beside it")
+
+
+@contextmanager
+def _told(about: str) -> Generator[Callable[["Progress"], None]]:
+    """Show steps, loss and the time left: a bar on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(about)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(about, total=None)
+
+        def show(progress: "Progress") -> None:
+            described = f"{about}, loss {progress.loss:.3f}"
+            bar.update(task, completed=progress.step, total=progress.steps, description=described)
+
+        yield show
+
+
+def _lines(about: str) -> Callable[["Progress"], None]:
+    last = time.monotonic()
+
+    def show(progress: "Progress") -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            log.info(
+                "training",
+                run=about,
+                step=progress.step,
+                of=progress.steps,
+                loss=round(progress.loss, 3),
+                seconds_left=round(progress.seconds_left),
+            )
+
+    return show
