@@ -33,7 +33,7 @@ check: $(VENV)/.lint  ## formatting, lint, types and who may import what
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.test mosquitto  ## measure every figure of the documentation again (minutes)
+bench: $(VENV)/.bench mosquitto  ## measure every figure of the documentation again (minutes)
 	@$(BIN)/tierline bench
 
 docs: install  ## write the tables of the documentation anew from benchmarks/results
@@ -80,6 +80,14 @@ $(VENV)/.project: pyproject.toml $(VENV)/.torch
 $(VENV)/.test: $(VENV)/.project
 	@echo '== installing the test tools'
 	@$(PIP) install --quiet --constraint constraints.txt --group test --editable '.[torch,plot]'
+	@$(PIP) install --quiet --constraint constraints.txt --only-binary numba,llvmlite --editable '.[native]' 2>/dev/null \
+		|| echo '== note: numba has no build for this platform; the tests that need it are skipped'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@echo '== installing what the benchmarks compare with'
+	@$(PIP) install --quiet --constraint constraints.txt --only-binary :all: --group bench 2>/dev/null \
+		|| echo '== note: blosc2 or zfpy has no build for this platform; the benchmarks leave them out'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -53,7 +54,12 @@ def spec_of(array: Array) -> Spec:
     Raises:
         CodecError: its data type has no place in a frame.
     """
-    return Spec(array.dtype, array.shape, dtype_name(array.dtype))
+    return _spec(array.dtype, array.shape)
+
+
+@lru_cache(maxsize=256)
+def _spec(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Spec:
+    return Spec(dtype, shape, dtype_name(dtype))
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:

@@ -9,7 +9,6 @@
        payloads, each from the next multiple of 8 on
 """
 
-import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,15 +17,22 @@ import xxhash
 from tierline_codecs.arrays import DTYPES, Array, Spec, as_array, dtype_name, spec_of
 from tierline_codecs.codec import Packed
 from tierline_codecs.errors import CodecError
-from tierline_codecs.header import PREFIX_BYTES, Entry, field_of, read_header, write_header
+from tierline_codecs.header import (
+    KIND,
+    MAGIC,
+    PREFIX,
+    PREFIX_BYTES,
+    VERSION,
+    Entry,
+    Start,
+    field_of,
+    read_header,
+    write_start,
+)
 from tierline_codecs.limits import DEFAULT, Limits
 from tierline_codecs.registry import codec_named
 
-MAGIC = b"TL"
-VERSION = 2
-
-_START = struct.Struct("<2sBBI")  # magic, version, zero, length of the header
-_CHECKSUM = struct.Struct("<Q")
+_KIND_BITS = 0xFFFFFF  # of the first four bytes: the last is zero, and readers leave it open
 
 Frame = bytes | bytearray | memoryview
 
@@ -46,7 +52,7 @@ def encode(array: object, codec: str = "int8-lz4") -> bytearray:
     chosen.check(spec)
     packed = chosen.pack(values)
     field = field_of("", packed.codec, spec, packed.size, packed.params)
-    return _assembled(*write_header((field,)), [packed])
+    return _assembled(write_start((field,)), [packed])
 
 
 def encode_tensors(arrays: Mapping[str, object], codec: str = "int8-lz4") -> bytearray:
@@ -81,7 +87,7 @@ def encode_each(parts: Sequence[tuple[str, Array, str]]) -> bytearray:
         one = chosen.pack(values)
         packed.append(one)
         fields.append(field_of(name, one.codec, spec, one.size, one.params))
-    return _assembled(*write_header(tuple(fields)), packed)
+    return _assembled(write_start(tuple(fields)), packed)
 
 
 def decode(frame: Frame, limits: Limits = DEFAULT, out: Array | None = None) -> Array:
@@ -133,34 +139,42 @@ def bytes_of(shape: tuple[int, ...], codec: str = "int8-lz4", dtype: str = "f4")
     spec, chosen = Spec(DTYPES[name], tuple(shape), name), codec_named(codec)
     chosen.check(spec)
     size = chosen.payload_bytes(spec)
-    return write_header((field_of("", codec, spec, size, chosen.longest_params(spec)),))[2]
+    return write_start((field_of("", codec, spec, size, chosen.longest_params(spec)),)).end
 
 
-def _assembled(header: bytes, starts: list[int], end: int, packed: list[Packed]) -> bytearray:
+def _assembled(start: Start, packed: Sequence[Packed]) -> bytearray:
     """Return the frame, every payload written where it is to lie."""
-    frame = bytearray(end)
-    _START.pack_into(frame, 0, MAGIC, VERSION, 0, len(header))
-    frame[PREFIX_BYTES : PREFIX_BYTES + len(header)] = header
-    into = np.frombuffer(frame, np.uint8)
-    for one, start in zip(packed, starts, strict=True):
-        one.write(into[start : start + one.size])
-    _CHECKSUM.pack_into(frame, _START.size, _checksum(memoryview(frame)))
+    frame = bytearray(start.end)
+    frame[: len(start.head)] = start.head
+    into = np.ndarray(start.end, np.uint8, frame)
+    for one, (left, right) in zip(packed, start.slots, strict=True):
+        one.write(into[left:right])
+    PREFIX.pack_into(frame, 0, start.seed, _checksum(memoryview(frame), start.seed))
     return frame
 
 
 def _opened(frame: Frame, limits: Limits) -> tuple[memoryview, tuple[Entry, ...]]:
-    view = _whole(frame, limits)
-    stop = PREFIX_BYTES + int.from_bytes(view[4:8], "little")
+    """Return a frame's bytes and what it holds, having checked that they are ours and undamaged."""
+    view = _bytes(frame, limits)
+    seed, checksum = PREFIX.unpack_from(view)
+    if (seed ^ KIND) & _KIND_BITS:
+        raise _foreign(view)
+    stop = PREFIX_BYTES + (seed >> 32)
+    if stop > len(view):
+        raise CodecError("bad-frame", f"frame is cut short: {len(view)} bytes end within its header")
+    if _checksum(view, seed) != checksum:
+        raise CodecError("bad-checksum", "frame is damaged or cut short: its checksum does not match")
     entries, end = read_header(bytes(view[PREFIX_BYTES:stop]), limits)
     if end != len(view):
         raise CodecError("bad-payload", f"frame has {len(view)} bytes where its header asks for {end}")
     return view, entries
 
 
-def _whole(frame: Frame, limits: Limits) -> memoryview:
-    """Return the frame's bytes, having checked that they are a frame, ours, and undamaged."""
+def _bytes(frame: Frame, limits: Limits) -> memoryview:
+    """Return a frame's bytes, having checked that they are not too many or too few."""
     try:
-        view = memoryview(frame).cast("B")
+        view = memoryview(frame)
+        view = view if view.format == "B" and view.ndim == 1 and view.c_contiguous else view.cast("B")
     except (TypeError, ValueError) as error:
         raise CodecError("bad-frame", f"a {type(frame).__name__} is no frame") from error
     if len(view) > limits.frame_bytes:
@@ -169,33 +183,35 @@ def _whole(frame: Frame, limits: Limits) -> memoryview:
         )
     if len(view) < PREFIX_BYTES:
         raise CodecError("bad-frame", f"frame is cut short: {len(view)} bytes")
-    magic, version, _, header_bytes = _START.unpack_from(view)
-    if magic != MAGIC:
-        raise CodecError("bad-frame", "these bytes are no Tierline frame")
-    if version != VERSION:
-        raise CodecError(
-            "bad-version", f"frame is of version {version}, this is {VERSION}; update the older side"
-        )
-    if len(view) < PREFIX_BYTES + header_bytes:
-        raise CodecError("bad-frame", f"frame is cut short: {len(view)} bytes end within its header")
-    if _checksum(view) != _CHECKSUM.unpack_from(view, _START.size)[0]:
-        raise CodecError("bad-checksum", "frame is damaged or cut short: its checksum does not match")
     return view
+
+
+def _foreign(view: memoryview) -> CodecError:
+    if view[: len(MAGIC)] != MAGIC:
+        return CodecError("bad-frame", "these bytes are no Tierline frame")
+    return CodecError(
+        "bad-version",
+        f"frame is of version {view[len(MAGIC)]}, this is {VERSION}; update the older side",
+    )
 
 
 def _values(view: memoryview, entry: Entry, out: Array | None) -> Array:
     spec = entry.spec
-    if out is not None and (spec_of(out) != spec or not out.flags.c_contiguous or not out.flags.writeable):
+    if out is not None and not _fits(out, spec):
         raise CodecError("bad-array", f"the frame's {spec.dtype.name} {spec.shape} do not fit `out`")
     payload = view[entry.start : entry.stop]
     array = entry.codec.unpack(payload, entry.params, spec, lambda: _memory(spec) if out is None else out)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def _fits(out: Array, spec: Spec) -> bool:
+    flags = out.flags
+    return out.dtype == spec.dtype and out.shape == spec.shape and flags.c_contiguous and flags.writeable
+
+
 def _memory(spec: Spec) -> Array:
     return np.empty(spec.shape, spec.dtype)
 
 
-def _checksum(view: memoryview) -> int:
-    start, rest = view[: _START.size], view[PREFIX_BYTES:]
-    return xxhash.xxh3_64_intdigest(rest, seed=int.from_bytes(start, "little"))
+def _checksum(view: memoryview, seed: int) -> int:
+    return xxhash.xxh3_64_intdigest(view[PREFIX_BYTES:], seed)

@@ -1,10 +1,11 @@
 """A frame's header: what its tensors are and where their payloads lie; every claim is checked."""
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -14,7 +15,15 @@ from tierline_codecs.errors import CodecError
 from tierline_codecs.limits import DEFAULT, Limits
 from tierline_codecs.registry import codec_named
 
-PREFIX_BYTES = 16
+MAGIC = b"TL"
+VERSION = 2
+KIND = int.from_bytes(MAGIC + bytes([VERSION, 0]), "little")
+"""The four bytes that a frame begins with, as a number."""
+
+PREFIX = struct.Struct("<QQ")
+"""The first eight bytes, which seed the checksum, and the checksum."""
+
+PREFIX_BYTES = PREFIX.size
 _ALIGNMENT = 8  # payloads start at multiples of this, so that readers may view them as numbers
 _CACHED_BYTES = 256  # longer headers are parsed each time: a stream's header is the same again and again
 _NAME_CHARACTERS = 100
@@ -51,11 +60,27 @@ def field_of(name: str, codec: str, spec: Spec, size: int, params: Params) -> Fi
     return name, codec, spec.name, spec.shape, size, params
 
 
+class Start(NamedTuple):
+    """How a frame begins, and where the rest goes."""
+
+    head: bytes
+    """Everything before the first payload but the checksum, which is zero here."""
+    seed: int
+    """Of the checksum."""
+    slots: list[tuple[int, int]]
+    """Where each payload begins and ends."""
+    end: int
+
+
 @lru_cache(maxsize=256)
-def write_header(fields: tuple[Field, ...]) -> tuple[bytes, list[int], int]:
-    """Return the header of these tensors, where each payload starts, and where the frame ends."""
+def write_start(fields: tuple[Field, ...]) -> Start:
+    """Return how the frame of these tensors begins."""
     header: bytes = msgpack.packb((fields,))
-    return header, *_layout(len(header), [size for *_, size, _ in fields])
+    seed = len(header) << 32 | KIND
+    sizes = [size for *_, size, _ in fields]
+    starts, end = _layout(len(header), sizes)
+    slots = [(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    return Start(PREFIX.pack(seed, 0) + header, seed, slots, end)
 
 
 def _layout(header_bytes: int, sizes: Sequence[int]) -> tuple[list[int], int]:
@@ -73,14 +98,12 @@ def read_header(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:
     Raises:
         CodecError: it is malformed or claims more than the limits.
     """
-    if limits is DEFAULT and len(header) <= _CACHED_BYTES:
-        return _cached(header)
-    return _parsed(header, limits)
+    return _cached(header, limits) if len(header) <= _CACHED_BYTES else _parsed(header, limits)
 
 
 @lru_cache(maxsize=256)
-def _cached(header: bytes) -> tuple[tuple[Entry, ...], int]:
-    return _parsed(header, DEFAULT)
+def _cached(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:
+    return _parsed(header, limits)
 
 
 def _parsed(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:

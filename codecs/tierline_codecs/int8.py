@@ -1,18 +1,18 @@
 """The eight-bit codecs: a scale for each row, a code for each element, and two ways to shorten those."""
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tierline_codecs.arrays import Array, Spec
+from tierline_codecs.arrays import FLOAT32, Array, Spec
 from tierline_codecs.codec import (
     Bytes,
     Codec,
     Make,
     Packed,
     Params,
-    bytes_in,
     expect_bytes,
     expect_params,
     pieces,
@@ -25,11 +25,9 @@ from tierline_codecs.quantize import (
     as_rows,
     check_scales,
     first_of,
-    largest_scale,
-    peaks_of,
+    is_unsigned,
+    quantize,
     rows_of,
-    scales_of,
-    to_codes,
     to_values,
 )
 
@@ -37,39 +35,68 @@ _SCALE_BYTES = 4
 _MASK_PAYS = 7 / 8  # of the codes: the mask itself takes a bit for each
 
 
+class _Layout(NamedTuple):
+    """How scales and codes (R, N) lie in a payload."""
+
+    scales: int
+    """How many, R."""
+    scale_bytes: int
+    codes: tuple[int, int]
+    """Their shape."""
+    size: int
+    """How many codes."""
+    dtype: np.dtype[Any]
+    """Of the codes."""
+
+
+@lru_cache(maxsize=256)
+def _layout(shape: tuple[int, ...], params: Params) -> _Layout:
+    """Return the layout of an array's payload.
+
+    Raises:
+        CodecError: the parameters are none of this codec.
+    """
+    first, unsigned = expect_params(params, len(shape), 1)
+    rows, length = rows_of(shape, first)
+    dtype = np.dtype(np.uint8 if unsigned else np.int8)
+    return _Layout(rows, rows * _SCALE_BYTES, (rows, length), rows * length, dtype)
+
+
 def _pack_int8(array: Array) -> Packed:
     first = first_of(array.shape)
     values = as_rows(array, first)
-    peaks, unsigned = peaks_of(values)
-    scales, factors = scales_of(peaks, UNSIGNED if unsigned else SIGNED)
-    start = scales.nbytes
+    unsigned = is_unsigned(values)
+    params = (first, int(unsigned))
+    layout = _layout(array.shape, params)
 
     def write(into: Bytes) -> None:
-        into[:start] = bytes_in(scales)
-        codes = into[start:].reshape(values.shape)
-        to_codes(values, factors, codes if unsigned else codes.view(np.int8))
+        scales = np.ndarray(layout.scales, FLOAT32, into)
+        codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, into, layout.scale_bytes)
+        quantize(values, scales, codes, unsigned=unsigned)
 
-    return Packed("int8", (first, int(unsigned)), start + values.size, write)
+    return Packed("int8", params, layout.scale_bytes + layout.size, write)
 
 
 def _unpack_int8(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
-    first, unsigned = expect_params(params, len(spec.shape), 1)
-    rows, length = rows_of(spec.shape, first)
-    expect_bytes(payload, rows * (_SCALE_BYTES + length))
-    codes = np.frombuffer(payload, np.uint8, offset=rows * _SCALE_BYTES)
-    return _dequantize(payload[: rows * _SCALE_BYTES], codes.reshape(rows, length), unsigned, spec, make)
+    layout = _layout(spec.shape, params)
+    expect_bytes(payload, layout.scale_bytes + layout.size)
+    return _dequantize(payload, payload[layout.scale_bytes :], layout, spec, make)
 
 
-def _dequantize(payload: memoryview, codes: Bytes, unsigned: int, spec: Spec, make: Make) -> Array:
-    """Return the values of codes (R, N), whose scales the payload is."""
-    expect_bytes(payload, codes.shape[0] * _SCALE_BYTES)
-    scales = np.frombuffer(payload, "<f4")
-    largest = check_scales(scales, spec.name, UNSIGNED if unsigned else SIGNED)
-    typed: NDArray[Any] = codes if unsigned else codes.view(np.int8)
-    if not unsigned and largest > largest_scale(spec.name, SIGNED + 1) and typed.min() < -SIGNED:
+def _dequantize(
+    scale_bytes: memoryview, code_bytes: memoryview | Bytes, layout: _Layout, spec: Spec, make: Make
+) -> Array:
+    """Return the values of codes, of which there are enough, with the scales that these bytes start with."""
+    if len(scale_bytes) < layout.scale_bytes:
+        expect_bytes(scale_bytes, layout.scale_bytes)
+    scales = np.ndarray(layout.scales, FLOAT32, scale_bytes)
+    codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, code_bytes)
+    signed = layout.dtype.kind == "i"
+    tight = check_scales(scales, spec.name, SIGNED if signed else UNSIGNED)
+    if tight and signed and codes.min() < -SIGNED:
         raise CodecError("bad-payload", "frame has a code of -128, and a scale that is too large for it")
     out = make()
-    to_values(typed, scales, out.reshape(typed.shape))
+    to_values(codes, scales, out.reshape(layout.codes))
     return out
 
 
@@ -78,7 +105,7 @@ def _coded(array: Array) -> tuple[Packed, Bytes, Bytes]:
     plain = _pack_int8(array)
     both = np.empty(plain.size, np.uint8)
     plain.write(both)
-    scales = _SCALE_BYTES * rows_of(array.shape, plain.params[0])[0]
+    scales = _layout(array.shape, plain.params).scale_bytes
     return pieces("int8", plain.params, both), both[:scales], both[scales:]
 
 
@@ -90,13 +117,12 @@ def _pack_int8_lz4(array: Array) -> Packed:
 
 
 def _unpack_int8_lz4(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
-    first, unsigned, shuffled = expect_params(params, len(spec.shape), 1, 1)
-    rows, length = rows_of(spec.shape, first)
-    size = rows * length
-    block = payload[rows * _SCALE_BYTES :]
-    codes = np.frombuffer(decompress(block, -(-size // 8) * 8 if shuffled else size), np.uint8)
-    codes = unshuffle(codes, size) if shuffled else codes
-    return _dequantize(payload[: rows * _SCALE_BYTES], codes.reshape(rows, length), unsigned, spec, make)
+    layout = _layout(spec.shape, params[:2])
+    (shuffled,) = expect_params(params[2:], 1)
+    size = -(-layout.size // 8) * 8 if shuffled else layout.size
+    codes = np.frombuffer(decompress(payload[layout.scale_bytes :], size), np.uint8)
+    codes = unshuffle(codes, layout.size) if shuffled else codes
+    return _dequantize(payload, codes, layout, spec, make)
 
 
 def _pack_int8_mask(array: Array) -> Packed:
@@ -108,11 +134,9 @@ def _pack_int8_mask(array: Array) -> Packed:
 
 
 def _unpack_int8_mask(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
-    first, unsigned = expect_params(params, len(spec.shape), 1)
-    rows, length = rows_of(spec.shape, first)
-    start = rows * _SCALE_BYTES
-    codes = _unmask(payload[start:], rows * length)
-    return _dequantize(payload[:start], codes.reshape(rows, length), unsigned, spec, make)
+    layout = _layout(spec.shape, params)
+    codes = _unmask(payload[layout.scale_bytes :], layout.size)
+    return _dequantize(payload, codes, layout, spec, make)
 
 
 def _unmask(payload: memoryview, size: int) -> Bytes:

@@ -9,16 +9,23 @@ from numpy.typing import NDArray
 
 from tierline_codecs.arrays import FLOAT32, Array
 from tierline_codecs.errors import CodecError
-from tierline_codecs.scratch import BLOCK, blocks, floats
+from tierline_codecs.native import kernels
+from tierline_codecs.scratch import BLOCK, blocks, by_row, floats
 
 SIGNED, UNSIGNED = 127, 255
 """A row's largest magnitude becomes this code; -128 is never used."""
 
 _SHORT_ROW = 16  # below this a row's scale (4 bytes) weighs more than a quarter of its codes
-_NEGLIGIBLE = np.float32(2.0**-110)  # smaller peaks would overflow the reciprocal: they count as this
-_SIGN, _INFINITE = np.uint32(0x80000000), 0x7F800000  # of a float32's bits
+_GLANCE = 8  # values at which to look first
+_MINUS, _HUGE, _INFINITE = 0x80000000, 0x7F000000, 0x7F800000  # bits of float32: -0, 2**127, infinity
+_SMALLEST = 2.0**-110  # smaller peaks would overflow the reciprocal: they count as this
+# As arrays, since numpy takes longer to convert a number than to divide a row by it.
+_NEGLIGIBLE = np.array(_SMALLEST, np.float32)
+_SIGN = np.array(_MINUS, np.uint32)
+_LEVELS = {levels: np.array(levels, np.float32) for levels in (7, 15, SIGNED, UNSIGNED)}
 
 
+@lru_cache(maxsize=256)
 def first_of(shape: tuple[int, ...]) -> int:
     """Return the first of the axes that make a row, from which on elements share a scale.
 
@@ -32,6 +39,7 @@ def first_of(shape: tuple[int, ...]) -> int:
     return max(first, 0)
 
 
+@lru_cache(maxsize=256)
 def rows_of(shape: tuple[int, ...], first: int) -> tuple[int, int]:
     """Return how many rows an array of `shape` has from axis `first` on, and how long they are."""
     length = math.prod(shape[first:])
@@ -47,11 +55,17 @@ def as_rows(array: Array, first: int) -> NDArray[np.float32]:
         return rows.astype(np.float32)
 
 
+def is_unsigned(values: NDArray[np.float32]) -> bool:
+    """Whether no value of contiguous rows (R, N) is negative, NaN aside; mostly the first few tell."""
+    if values.size and min(values[0, :_GLANCE].tolist()) < 0:
+        return False
+    bits = values.reshape(-1).view(np.uint32)
+    starts = range(0, bits.size, BLOCK)
+    return not any(int(np.maximum.reduce(bits[start : start + BLOCK])) > _MINUS for start in starts)
+
+
 def peaks_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     """Return the largest magnitude of each row (R,), and whether no value is negative.
-
-    Compared as whole numbers: floats of one sign order as their bits do, NaN and infinity above all others,
-    and numpy finds the largest whole number several times faster than the largest float.
 
     Args:
         values: contiguous rows (R, N).
@@ -59,21 +73,49 @@ def peaks_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     Raises:
         CodecError: a value is NaN, infinite, or beyond float32.
     """
-    rows, length = values.shape
+    unsigned = is_unsigned(values)
     if not values.size:
-        return np.zeros(rows, np.float32), True
-    flat, starts = values.reshape(-1), _starts(rows, length)
-    positive = np.maximum.reduceat(flat.view(np.int32), starts)  # (R,); below 0 where all are negative
-    negative = np.maximum.reduceat(flat.view(np.uint32), starts)  # (R,); from 2**31 where one is negative
-    magnitudes = np.bitwise_xor(negative, _SIGN, out=negative).view(np.int32)  # below 0 where none is
-    bits = np.maximum(positive, magnitudes, out=positive)
-    if np.maximum.reduce(bits) >= _INFINITE:
-        raise CodecError(
-            "not-finite",
-            "the array holds NaN, infinite or huge values, which have no place among small whole numbers;"
-            " find where they come from, or send them with codec raw",
-        )
-    return bits.view(np.float32), bool(np.maximum.reduce(magnitudes) <= 0)
+        return np.zeros(values.shape[0], np.float32), unsigned
+    return _peaks(values, unsigned=unsigned)[0], unsigned
+
+
+def peak_of(values: NDArray[np.float32]) -> float:
+    """Return the largest magnitude of all contiguous rows (R, N).
+
+    Raises:
+        CodecError: a value is NaN, infinite, or beyond float32.
+    """
+    if not values.size:
+        return 0.0
+    return float(_peaks(values.reshape(1, -1), unsigned=False)[0][0])
+
+
+def _peaks(values: NDArray[np.float32], *, unsigned: bool) -> tuple[NDArray[np.float32], int]:
+    """Return the largest magnitude of each row, and the bits of the largest of all.
+
+    Compared as whole numbers: floats of one sign order as their bits do, NaN and infinity above all others,
+    and numpy finds the largest whole number several times faster than the largest float.
+    """
+    flat, starts = values.reshape(-1), _starts(*values.shape)
+    bits = np.maximum.reduceat(flat.view(np.int32), starts)  # below 0 where all are negative, or -0
+    if unsigned:
+        np.maximum(bits, 0, out=bits)
+    else:
+        negative = np.maximum.reduceat(flat.view(np.uint32), starts)  # from _MINUS where one is negative
+        np.bitwise_xor(negative, _SIGN, negative)
+        np.maximum(bits, negative.view(np.int32), out=bits)
+    top = int(np.maximum.reduce(bits))
+    if top >= _INFINITE:
+        raise _not_finite()
+    return bits.view(np.float32), top
+
+
+def _not_finite() -> CodecError:
+    return CodecError(
+        "not-finite",
+        "the array holds NaN, infinite or huge values, which have no place among small whole numbers;"
+        " find where they come from, or send them with codec raw",
+    )
 
 
 @lru_cache(maxsize=32)
@@ -81,13 +123,64 @@ def _starts(rows: int, length: int) -> NDArray[np.intp]:
     return np.arange(0, rows * length, length)
 
 
+def quantize(
+    values: NDArray[np.float32], scales: NDArray[np.float32], codes: NDArray[Any], *, unsigned: bool
+) -> None:
+    """Write a scale for each row into `scales` (R,), and round(value / scale) into `codes` (R, N).
+
+    Args:
+        values: contiguous rows (R, N); they are read from memory once, a block at a time.
+        scales: float32.
+        codes: int8, or uint8 where `unsigned`.
+        unsigned: whether no value is negative.
+
+    Raises:
+        CodecError: a value is NaN, infinite, or beyond float32.
+    """
+    rows, length = values.shape
+    native = kernels()
+    if not values.size:
+        return
+    if native and values.flags.aligned and scales.flags.aligned:
+        levels = UNSIGNED if unsigned else SIGNED
+        if not native.quantize(values, scales, codes, levels, _SMALLEST, largest_scale("f4", levels)):
+            raise _not_finite()
+        return
+    if values.size <= BLOCK:
+        _quantize(values, scales, codes, unsigned=unsigned)
+        return
+    height = max(1, BLOCK // length)
+    for top in range(0, rows, height):
+        part = slice(top, top + height)
+        _quantize(values[part], scales[part], codes[part], unsigned=unsigned)
+
+
+def _quantize(
+    values: NDArray[np.float32], scales: NDArray[np.float32], codes: NDArray[Any], *, unsigned: bool
+) -> None:
+    peaks, top = _peaks(values, unsigned=unsigned)
+    factors = _scale(peaks, top, UNSIGNED if unsigned else SIGNED, scales)
+    scaled = floats(values.shape)
+    by_row(np.multiply, values, factors[:, None], scaled)
+    np.rint(scaled, scaled)
+    codes[...] = scaled
+
+
 def scales_of(peaks: NDArray[np.float32], levels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return each row's scale (R,), and the factor (R,) that makes codes of its values."""
-    top = np.float32(levels)
+    scales = np.empty_like(peaks)
+    return scales, _scale(peaks, _HUGE, levels, scales)
+
+
+def _scale(
+    peaks: NDArray[np.float32], top: int, levels: int, scales: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Write each row's scale, and return its factor; `top` are the bits of the largest peak."""
     counted = np.maximum(peaks, _NEGLIGIBLE)
-    # Rounding must not make the largest code times the scale infinite.
-    scales = np.minimum(counted / top, largest_scale("f4", levels))
-    return scales, np.divide(top, counted, out=counted)
+    np.divide(counted, _LEVELS[levels], scales)
+    if top >= _HUGE:  # rounding must not make the largest code times the scale infinite
+        np.minimum(scales, largest_scale("f4", levels), out=scales)
+    return np.divide(_LEVELS[levels], counted, counted)
 
 
 @lru_cache(maxsize=64)
@@ -104,49 +197,53 @@ def largest_scale(dtype: str, levels: int) -> np.float32:
 def to_codes(values: NDArray[np.float32], factors: NDArray[np.float32], codes: NDArray[Any]) -> None:
     """Write round(value * factor) of the rows (R, N) into `codes` (R, N), of whatever whole numbers."""
     column = factors[:, None]
-    if values.size <= BLOCK:
-        _to_codes(values, column, codes)
+    native = kernels()
+    if native and values.size and values.flags.aligned and codes.itemsize == 1:
+        native.scale(values, factors, codes)
         return
     for block in blocks(*values.shape):
-        _to_codes(values[block], column[block[0]], codes[block])
-
-
-def _to_codes(values: NDArray[np.float32], factors: NDArray[np.float32], codes: NDArray[Any]) -> None:
-    scaled = np.multiply(values, factors, out=floats(values.shape))
-    np.rint(scaled, out=scaled)
-    np.copyto(codes, scaled, casting="unsafe")
+        piece = values[block]
+        scaled = floats(piece.shape)
+        by_row(np.multiply, piece, column[block[0]], scaled)
+        np.rint(scaled, scaled)
+        codes[block] = scaled
 
 
 def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:
-    """Write code * scale of the rows (R, N) into `out` (R, N), of whatever floats."""
+    """Write code * scale of the rows (R, N) into `out` (R, N), of whatever floats; scales are (R,)."""
     column = scales[:, None]
-    if codes.size <= BLOCK:
-        _to_values(codes, column, out)
+    if codes.dtype.itemsize > 1:  # whose product with float32 numpy would make a float64
+        codes = codes.astype(np.float32)
+    if out.dtype == FLOAT32:
+        native = kernels()
+        if native and codes.size and codes.dtype != FLOAT32 and out.flags.aligned and scales.flags.aligned:
+            native.dequantize(codes, scales, out)
+            return
+        by_row(np.multiply, codes, column, out)
         return
     for block in blocks(*codes.shape):
-        _to_values(codes[block], column[block[0]], out[block])
+        piece = codes[block]
+        values = floats(piece.shape)
+        by_row(np.multiply, piece, column[block[0]], values)
+        np.copyto(out[block], values, casting="unsafe")
 
 
-def _to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:
-    direct = out.dtype == FLOAT32
-    values = out if direct else floats(codes.shape)
-    np.copyto(values, codes)
-    np.multiply(values, scales, out=values)
-    if not direct:
-        np.copyto(out, values, casting="unsafe")
-
-
-def check_scales(scales: NDArray[np.float32], dtype: str, levels: int) -> np.float32:
-    """Refuse scales that make no values, and return the largest.
+def check_scales(scales: NDArray[np.float32], dtype: str, levels: int) -> bool:
+    """Refuse scales that make no values, and return whether one more level would make such of any.
 
     Raises:
         CodecError: one is negative or not finite, or makes values that the data type cannot hold.
     """
     if not scales.size:
-        return np.float32(0)
-    largest = largest_scale(dtype, levels)
+        return False
     # As whole numbers NaN, infinity and whatever is negative are larger than any scale.
-    found: np.float32 = np.maximum.reduce(scales.view(np.uint32)).view(np.float32)
-    if not 0 <= found <= largest:
+    found = int(np.maximum.reduce(scales.view(np.uint32)))
+    if found > _scale_bits(dtype, levels):
+        largest = largest_scale(dtype, levels)
         raise CodecError("bad-scale", f"frame has a scale that is no number from 0 to {largest:g}")
-    return found
+    return found > _scale_bits(dtype, levels + 1)
+
+
+@lru_cache(maxsize=64)
+def _scale_bits(dtype: str, levels: int) -> int:
+    return int(largest_scale(dtype, levels).view(np.uint32))

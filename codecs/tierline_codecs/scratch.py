@@ -1,7 +1,9 @@
 """Working memory that a thread keeps, so that coding an activation allocates nothing but its result."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +11,25 @@ from numpy.typing import NDArray
 BLOCK = 2**17
 """Elements worked on at a time: 512 kB of float32, which stay in a core's own cache between two passes."""
 
+_LONG_ROW = 256  # from here on starting numpy's loop anew for each row costs less than copies of its scale
+_SMALLEST_BUFFER, _LARGEST_BUFFER = 512, 2048  # elements; a row in the buffer stays in the first cache
+
 
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.floats = np.empty(BLOCK, np.float32)
+        self.contexts: dict[int, Context] = {}
 
 
 _SCRATCH = _Scratch()
 
 
 def floats(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return memory for floats (R, N), at most `BLOCK`, until this thread asks again."""
+    """Return memory for floats (R, N) until this thread asks again; kept for the next where it is a block."""
     rows, columns = shape
-    return _SCRATCH.floats[: rows * columns].reshape(rows, columns)
+    size = rows * columns
+    kept = _SCRATCH.floats if size <= BLOCK else np.empty(size, np.float32)
+    return kept[:size].reshape(rows, columns)
 
 
 def blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
@@ -31,3 +39,27 @@ def blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
         bottom = min(top + height, rows)
         for left in range(0, columns, BLOCK):
             yield slice(top, bottom), slice(left, min(left + BLOCK, columns))
+
+
+def by_row(
+    operation: Callable[..., Any], rows: NDArray[Any], column: NDArray[np.float32], out: NDArray[Any]
+) -> None:
+    """Write a ufunc of rows (R, N) and a number for each row (R, 1) into `out` (R, N).
+
+    Where two rows fit into numpy's buffer, it first fills that with copies of the numbers, which takes as
+    long as the operation itself. The buffer's size belongs to a context: long rows run in one of their own.
+    """
+    length = rows.shape[1]
+    if length < _LONG_ROW:
+        operation(rows, column, out)
+    else:
+        size = min(max(1 << (length - 1).bit_length(), _SMALLEST_BUFFER), _LARGEST_BUFFER)
+        context = _SCRATCH.contexts.get(size) or _new_context(size)
+        context.run(operation, rows, column, out)
+
+
+def _new_context(size: int) -> Context:
+    context = copy_context()
+    context.run(np.setbufsize, size)
+    _SCRATCH.contexts[size] = context
+    return context

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tierline_codecs.arrays import Array, Spec
+from tierline_codecs.arrays import Array, Spec, dtype_name
 from tierline_codecs.codec import (
     Bytes,
     Codec,
@@ -21,12 +21,13 @@ from tierline_codecs.codec import (
 )
 from tierline_codecs.compress import compress_entropy, decompress_entropy
 from tierline_codecs.errors import CodecError
-from tierline_codecs.quantize import as_rows, check_scales, peaks_of, to_codes, to_values
+from tierline_codecs.quantize import as_rows, check_scales, largest_scale, peak_of, to_codes, to_values
 
 _PLANES = 4  # bytes of a code, at most
 _STEP_BYTES = 4
 _MASK_FROM = 1 / 3  # of the codes zero: then a bit for each and the rest compress better than all of them
 _LARGEST_CODE = 2**23  # up to which float32 counts in whole numbers
+_SHORTEST, _LONGEST = 2.0**-126, 2.0**126  # of the steps whose reciprocal float32 holds as well
 _MOST = 2**62
 
 
@@ -44,11 +45,15 @@ def step_codec(name: str, error: float) -> Codec:
 def _packer(error: float) -> Callable[[Array], Packed]:
     def pack(array: Array) -> Packed:
         values = as_rows(array, 0)
-        peaks, _ = peaks_of(values)
-        if not peaks.any():
+        peak = peak_of(values)
+        if not peak:
             return pieces("step-zstd", (0, 0), np.zeros(1, "<f4"))
-        step, codes = _quantize(values, float(peaks.max()), error)
-        masked, planes = _planes(codes)
+        step = _step(
+            error * math.sqrt(12) * _rms(values, peak), peak, float(largest_scale(dtype_name(array.dtype), 1))
+        )
+        codes = np.empty(values.shape, np.int8 if peak / float(step) < 127.4 else np.int32)
+        to_codes(values, np.array([1 / float(step)], np.float32), codes)
+        masked, planes = _planes(codes.reshape(-1))
         packed = [compress_entropy(plane) for plane in planes]
         params = (len(planes) - masked, masked, *map(len, packed))
         return pieces("step-zstd", params, np.array([step], "<f4"), *packed)
@@ -56,16 +61,12 @@ def _packer(error: float) -> Callable[[Array], Packed]:
     return pack
 
 
-def _quantize(
-    values: NDArray[np.float32], peak: float, error: float
-) -> tuple[np.float32, NDArray[np.int32 | np.int8]]:
-    """Return the step, and the codes (N,) as the smallest whole numbers that hold them."""
-    step = max(error * math.sqrt(12) * _rms(values, peak), peak / _LARGEST_CODE)
-    small = np.float32(min(max(step, 2.0**-126), 3.4e38 / 256))
-    factor = np.array([1 / float(small)], np.float32)
-    codes = np.empty(values.shape, np.int8 if peak / float(small) < 127.4 else np.int32)
-    to_codes(values, factor, codes)
-    return small, codes.reshape(-1)
+def _step(wanted: float, peak: float, most: float) -> np.float32:
+    """Return the step, no longer than wanted, with which no code makes a value beyond `most`."""
+    step = min(max(wanted, peak / _LARGEST_CODE, _SHORTEST), _LONGEST)
+    if peak + step > most:  # then the peak is to be a whole number of steps
+        step = float(np.nextafter(np.float32(peak / math.ceil(peak / step)), np.float32(0)))
+    return np.float32(step)
 
 
 def _rms(values: NDArray[np.float32], peak: float) -> float:
@@ -107,10 +108,12 @@ def _unpack(payload: memoryview, params: Params, spec: Spec, make: Make) -> Arra
         raise CodecError("bad-header", "frame's header has parameters that its codec does not have")
     expect_bytes(payload, _STEP_BYTES + sum(sizes))
     step = np.frombuffer(payload, "<f4", count=1)
-    check_scales(step, spec.name, 2 ** (8 * count - 1))
+    check_scales(step, spec.name, 1)
     ends = np.cumsum([_STEP_BYTES, *sizes]).tolist()
     parts = [payload[start:end] for start, end in itertools.pairwise(ends)]
     codes = _codes(parts, masked, spec.size)
+    if step[0] > largest_scale(spec.name, 2 ** (8 * count - 1)):
+        check_scales(step, spec.name, max(int(codes.max()), -int(codes.min()), 1))
     out = make()
     to_values(codes.reshape(1, -1), step, out.reshape(1, -1))
     return out

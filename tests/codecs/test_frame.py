@@ -125,6 +125,20 @@ def test_a_step_makes_the_error_that_was_asked_for(codec, shape, magnitude):
         assert error <= most * ERRORS[codec] * np.linalg.norm(values.astype("f8"))
 
 
+@pytest.mark.parametrize("codec", ERRORS)
+@pytest.mark.parametrize("dtype", ["f2", "bf16", "f4", "f8"])
+@pytest.mark.parametrize("count", [1, 3, 400])
+def test_a_step_reaches_as_far_as_the_data_type(codec, dtype, count):
+    kind = ml_dtypes.bfloat16 if dtype == "bf16" else np.dtype(dtype)
+    largest = min(float(ml_dtypes.finfo(kind).max), float(np.finfo("f4").max))
+    array = (np.random.default_rng(9).uniform(-1, 1, count) * largest).astype(kind)
+    array[0] = largest
+
+    wanted, got = (one.astype("f8") / largest for one in (array, decode(encode(array, codec))))
+
+    assert np.linalg.norm(got - wanted) <= 1.1 * ERRORS[codec] * np.linalg.norm(wanted)
+
+
 def test_values_far_beyond_the_rest_cost_a_step_codec_few_bytes_and_no_error():
     array = np.random.default_rng(9).normal(size=(64, 384)).astype("f4")
     spiked = array.copy()
@@ -407,3 +421,11 @@ def test_encoding_what_came_back_changes_nothing_more(seed, codec):
     once = decode(encode(array, codec))
 
     np.testing.assert_allclose(decode(encode(once, codec)), once, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("codec", FINITE_ONLY)
+def test_rows_of_negative_zeros_are_rows_of_zeros(codec):
+    array = np.zeros((3, 64), "f4")
+    array[0], array[1] = 1, -0.0
+
+    assert np.abs(decode(encode(array, codec)) - array).max() < 0.06

@@ -129,6 +129,10 @@ REFUSED = {
     "int8 of nothing with much": (one("int8", "f4", [0], bytes(100), [0, 0]), "bad-payload"),
     "boolean of 2": (one("raw", "b1", [3], b"\0\1\2"), "bad-payload"),
     "negative scale": (one("int8", "f4", [1], scales(-1) + b"\1", [0, 0]), "bad-scale"),
+    "infinite scale behind a negative zero": (
+        one("int8", "f4", [2, 1], scales(-0.0, np.inf) + b"\1\1", [1, 0]),
+        "bad-scale",
+    ),
     "infinite scale": (one("int8", "f4", [1], scales(np.inf) + b"\1", [0, 0]), "bad-scale"),
     "scale that is no number": (one("int8", "f4", [1], scales(np.nan) + b"\1", [0, 0]), "bad-scale"),
     "scale beyond float32": (one("int8", "f4", [1], scales(3e36) + b"\x7f", [0, 0]), "bad-scale"),
@@ -172,9 +176,9 @@ REFUSED = {
     ),
     "negative step": (one("step-zstd", "f4", [1], *step(b"\1", size=-1)), "bad-scale"),
     "infinite step": (one("step-zstd", "f4", [1], *step(b"\1", size=np.inf)), "bad-scale"),
-    "step beyond float16": (one("step-zstd", "f2", [1], *step(b"\1", size=600)), "bad-scale"),
+    "step beyond float16": (one("step-zstd", "f2", [1], *step(b"\x7f", size=600)), "bad-scale"),
     "step beyond float32": (
-        one("step-zstd", "f4", [1], *step(*[b"\1"] * 4, size=1e31, count=4)),
+        one("step-zstd", "f4", [1], *step(*[b"\1"] * 4, size=1e32, count=4)),
         "bad-scale",
     ),
     "int4 cut short": (one("int4", "f4", [32], bytes(21), [0]), "bad-payload"),

@@ -32,7 +32,7 @@ PUBLIC = {
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics
         break_even bytes_of calibrate choose decode decode_tensors encode encode_tensors statistics_from
-        statistics_of
+        statistics_of warm_up
     """,
     "tierline_models": """
         ActivationError Block BlockSeconds Bundle BundleError Embedding ExitAnswer FetchError

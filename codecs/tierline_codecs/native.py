@@ -1,0 +1,68 @@
+"""Whether compiled kernels are at hand, which takes the extra `native` (numba) and a call of `warm_up`."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tierline_codecs.errors import CodecError
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The loops that are compiled; arrays are C-ordered, aligned, and have elements.
+
+    Attributes:
+        quantize: values (R, N), scales (R,), codes (R, N), levels, the smallest peak and the largest scale
+            to whether all values were finite.
+        scale: values (R, N), factors (R,), codes (R, N) to nothing.
+        dequantize: codes (R, N), scales (R,), values (R, N) to nothing.
+    """
+
+    quantize: Callable[..., bool]
+    scale: Callable[..., None]
+    dequantize: Callable[..., None]
+
+
+class _Loaded:
+    kernels: Kernels | None = None
+
+
+_LOADED = _Loaded()
+_LOADING = threading.Lock()
+
+
+def kernels() -> Kernels | None:
+    """Return the kernels, or None where numpy does the work."""
+    return _LOADED.kernels
+
+
+def warm_up() -> float | None:
+    """Compile the kernels and use them from now on: frames stay the same, bit for bit, but take less time.
+
+    Compiling takes some seconds the first time; later programs find the result in numba's cache and take
+    about one, most of it numba's own start. So call it where a program starts, in a thread if others wait.
+
+    Returns:
+        The seconds that it took, or None where numba is not installed and numpy goes on doing the work.
+
+    Raises:
+        CodecError: numba is there, but does not work.
+    """
+    start = time.perf_counter()
+    with _LOADING:
+        if _LOADED.kernels is None:
+            try:
+                from tierline_codecs import kernels as compiled
+            except ModuleNotFoundError as error:
+                if error.name != "numba":
+                    raise
+                return None
+            except Exception as error:
+                raise CodecError(
+                    "no-kernels",
+                    f"numba cannot compile the codecs' kernels ({type(error).__name__}: {error});"
+                    " update or remove it: numpy does the same without",
+                ) from error
+            _LOADED.kernels = Kernels(compiled.quantize, compiled.scale, compiled.dequantize)
+    return time.perf_counter() - start
