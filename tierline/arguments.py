@@ -268,8 +268,8 @@ def _bundle(commands: Any) -> None:
         "make a bundle of a model, show where it can be cut, prove that split equals unsplit",
         "tierline bundle inspect bundle/ --svg map.svg",
     )
-    command.add_argument("action", choices=("build", "inspect", "verify"), help="what to do")
-    command.add_argument("folder", metavar="DIR", help="the bundle")
+    command.add_argument("action", choices=("build", "calibrate", "inspect", "verify"), help="what to do")
+    command.add_argument("folder", metavar="DIR", help="the bundle; calibrate: or text or image")
     command.add_argument(
         "--model",
         metavar="FILE.py:NAME",
@@ -278,6 +278,18 @@ def _bundle(commands: Any) -> None:
     command.add_argument("--name", metavar="NAME", help="build: what the bundle is called (the class's name)")
     command.add_argument("--every", action="store_true", help="build: keep wide split points too")
     command.add_argument("--profile", action="store_true", help="inspect: time each block on this machine")
+    command.add_argument("--samples", type=int, metavar="N", help="calibrate: at most so many (all)")
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="calibrate: order of the samples (0)"
+    )
+    command.add_argument(
+        "--changed",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="calibrate: of the labels, at most so many may change (0.01)",
+    )
+    command.add_argument("--out", metavar="DIR", help="calibrate: write there, not beside the bundle")
     command.add_argument("--svg", metavar="FILE", help="inspect: draw the map into this file")
 
 

@@ -19,7 +19,12 @@ ROUNDING = 1e-4  # what another build of torch may differ by; a wrong graph diff
 
 def main(args: Namespace) -> int:
     """Run the command."""
-    actions: dict[str, Callable[[Namespace], int]] = {"build": _build, "inspect": _inspect, "verify": _verify}
+    actions: dict[str, Callable[[Namespace], int]] = {
+        "build": _build,
+        "calibrate": _calibrate,
+        "inspect": _inspect,
+        "verify": _verify,
+    }
     return actions[args.action](args)
 
 
@@ -45,6 +50,12 @@ def _from_code(place: str) -> tuple[Any, Any]:
     if not isinstance(made, tuple) or len(made) != 2:
         raise UsageError(f"{name} in {file} must return two things: the model and its example inputs")
     return made
+
+
+def _calibrate(args: Namespace) -> int:
+    from tierline.bundle_calibrate import run
+
+    return run(args)
 
 
 def _verify(args: Namespace) -> int:

@@ -75,6 +75,7 @@ class PointCard(Record):
     frame_bytes: dict[str, Bytes] = Field(max_length=32)
     errors: dict[str, Error] = Field(default_factory=dict, max_length=32)  # by codec, relative (L2)
     error_budget: Error | None = None  # the largest that keeps the labels; None: never measured
+    calibration: Text = ""  # which one the calibrated codecs use; both sides must have it
 
 
 class RouteCard(Record):
@@ -138,6 +139,17 @@ class LinkReport(Record):
     observations: Count
 
 
+class CodecUse(Record):
+    """What a node did with one codec; counts are absolute since its incarnation."""
+
+    sent: Count = 0  # activations coded to be sent on
+    sent_bytes: Count = 0  # their frames
+    array_bytes: Count = 0  # they themselves
+    encode_seconds: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    received: Count = 0  # activations that arrived
+    decode_seconds: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+
+
 class Telemetry(Record):
     """What a node sees right now; counts are absolute since its incarnation, so a lost report heals."""
 
@@ -157,6 +169,8 @@ class Telemetry(Record):
     battery: Share | None = None
     pools: dict[Pool, Count] = Field(default_factory=dict)
     drops: dict[str, Count] = Field(default_factory=dict, max_length=256)  # by reason
+    codecs: dict[str, CodecUse] = Field(default_factory=dict, max_length=32)
+    notes: dict[str, Count] = Field(default_factory=dict, max_length=256)  # frames not coded as planned
 
 
 class Stage(Record):

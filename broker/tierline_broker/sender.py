@@ -110,6 +110,10 @@ class Sender:
         reports = (self._receipts.report(peer, now) for peer in ready)
         return tuple(report for report in reports if report is not None)
 
+    def link(self, peer: str) -> LinkReport | None:
+        """Return the estimate of the link to one peer; None where nothing is known of it."""
+        return self._receipts.report(peer, self._loop.time())
+
     async def probe(self, peer: str, *, deadline: float = 5.0) -> None:
         """Measure the link to a peer with a small and a sizeable message of padding.
 

@@ -1,9 +1,19 @@
 """Where a model can be cut, what each cut costs, and running any contiguous range of its blocks."""
 
 from tierline_models.agreement import label_by_model
+from tierline_models.budgets import Limit, activations, measure_budgets
 from tierline_models.bundle import Bundle, Sample
 from tierline_models.card import ModelCardData, PointData, RouteData
 from tierline_models.catalogue import load_bundle
+from tierline_models.codings import (
+    Array,
+    CodecReport,
+    Codings,
+    PointBudget,
+    codings_from_files,
+    codings_to_files,
+    write_codings,
+)
 from tierline_models.errors import (
     ActivationError,
     BundleError,
@@ -32,20 +42,25 @@ from tierline_models.snippets import Snippet, Source, load_ratings, load_snippet
 
 __all__ = [
     "ActivationError",
+    "Array",
     "Block",
     "BlockSeconds",
     "Bundle",
     "BundleError",
+    "CodecReport",
+    "Codings",
     "Embedding",
     "ExitAnswer",
     "FetchError",
     "ImageHead",
     "ImageInput",
     "InputError",
+    "Limit",
     "LoraLinear",
     "ModelCardData",
     "ModelError",
     "ModelProfile",
+    "PointBudget",
     "PointData",
     "PooledHead",
     "RouteData",
@@ -61,17 +76,22 @@ __all__ = [
     "TensorSpec",
     "TextInput",
     "TokenHead",
+    "activations",
     "adapt",
     "attach",
+    "codings_from_files",
+    "codings_to_files",
     "label_by_model",
     "load",
     "load_bundle",
     "load_ratings",
     "load_snippets",
+    "measure_budgets",
     "normalise",
     "photographs",
     "pretrained_encoder",
     "pretrained_tokenizer",
     "profile_model",
     "split",
+    "write_codings",
 ]

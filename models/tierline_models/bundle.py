@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tierline_models.card import ModelCardData
+from tierline_models.codings import NOTHING, Codings
 from tierline_models.segmented import SegmentedModel
 
 
@@ -31,6 +32,7 @@ class Bundle:
     model: SegmentedModel
     example: bytes  # a raw input of typical size, to profile and probe with; needs no data set
     sampler: Sampler
+    codings: Codings = NOTHING  # what coding does at its split points
 
     def samples(self, split: str, seed: int) -> list[Sample]:
         """Every sample of `train`, `validation` or `test`, in an order that `seed` fixes.

@@ -4,7 +4,7 @@ The fields are those of the wire's model card, name by name; a node copies them 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 
 HEADER_BYTES = 64  # a codec frame's header, about
@@ -16,6 +16,9 @@ class PointData:
 
     layer: int
     frame_bytes: dict[str, int]
+    errors: dict[str, float] = field(default_factory=dict)  # by codec: relative (L2), of the worst sample
+    error_budget: float | None = None  # the largest that keeps the labels; None: never measured
+    calibration: str = ""  # which calibration the calibrated codecs use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

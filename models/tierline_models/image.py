@@ -12,6 +12,7 @@ from torch import Tensor
 from tierline_models.agreement import label_by_model
 from tierline_models.bundle import Bundle, Sample, digest_of
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
+from tierline_models.codings import shipped_codings, with_codings
 from tierline_models.crops import crops, example_jpeg
 from tierline_models.efficientnet import CLASSES, SHAPES, SIDE, from_checkpoint
 from tierline_models.errors import InputError
@@ -67,13 +68,15 @@ def load_image() -> Bundle:
     """The bundle `image`; fetches weights and class names at the first call."""
     members = (*WEIGHTS.members, *CLASS_NAMES.members)
     digest = digest_of(NAME, ARCHITECTURE, {member.name: member.sha256 for member in members})
+    codings = shipped_codings(NAME)
     return Bundle(
         name=NAME,
         digest=digest,
-        card=model_card(digest),
+        card=with_codings(model_card(digest), codings),
         model=load_model(),
         example=example_jpeg(),
         sampler=partial(_samples, digest),
+        codings=codings,
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tierline_models.bundle import Bundle, Sample, digest_of
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
+from tierline_models.codings import shipped_codings, with_codings
 from tierline_models.errors import BundleError
 from tierline_models.fetch import Member, Package, fetch
 from tierline_models.heads import TokenHead
@@ -96,13 +97,15 @@ def load_text() -> Bundle:
     manifest_text = DATA.joinpath(MANIFEST_FILE).read_text(encoding="utf-8")
     manifest = Manifest.from_json(manifest_text)
     digest = text_digest(adapter, manifest_text)
+    codings = shipped_codings(NAME)
     return Bundle(
         name=NAME,
         digest=digest,
-        card=make_card(digest, manifest),
+        card=with_codings(make_card(digest, manifest), codings),
         model=build_model(folder, adapter, manifest.temperatures),
         example=EXAMPLE,
         sampler=sample_snippets,
+        codings=codings,
     )
 
 

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tierline_broker import Pool
+from tierline_broker import CodecUse, Pool
 
 SPEED_SECONDS = 1.0
 """Time constant of the reported speed: a rare check of an idle node counts as much as many samples."""
@@ -21,8 +21,29 @@ class Meter:
     work_seconds: float = 0.0
     pools: Counter[Pool] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)  # frames not in the codec that the plan names
+    codecs: dict[str, CodecUse] = field(default_factory=dict)
     speed: float = 1.0
     last_work: float = 0.0  # when a speed was last observed
+
+    def encoded(self, codec: str, frame_bytes: int, array_bytes: int, seconds: float) -> None:
+        """Count an activation that was coded to be sent on."""
+        use = self.codecs.get(codec, CodecUse())
+        self.codecs[codec] = use.model_copy(
+            update={
+                "sent": use.sent + 1,
+                "sent_bytes": use.sent_bytes + frame_bytes,
+                "array_bytes": use.array_bytes + array_bytes,
+                "encode_seconds": use.encode_seconds + seconds,
+            }
+        )
+
+    def decoded(self, codec: str, seconds: float) -> None:
+        """Count an activation that arrived."""
+        use = self.codecs.get(codec, CodecUse())
+        self.codecs[codec] = use.model_copy(
+            update={"received": use.received + 1, "decode_seconds": use.decode_seconds + seconds}
+        )
 
     def observe_speed(self, measured: float, profiled: float, now: float) -> None:
         """Fold one measurement of compute seconds against the profile's into the smoothed speed."""

@@ -28,6 +28,7 @@ from tierline_broker import (
     running,
 )
 from tierline_models import Bundle, load_bundle
+from tierline_nodes.coding import make_coder
 from tierline_nodes.compute import Compute, compute_thread
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.emulation import Conditions
@@ -133,6 +134,7 @@ async def _joined(
         node = Node(
             config=config, bundle=bundle, profile=profile, session=session, sender=sender,
             receiver=receiver, presence=presence, compute=compute, meter=meter,
+            coder=make_coder(bundle.codings, profile.codecs),
         )  # fmt: skip
         birth = _birth(config, "ready", profile.incarnation, bundle.digest)
         async with running(

@@ -21,6 +21,7 @@ from tierline_broker import (
     Work,
 )
 from tierline_models import Bundle
+from tierline_nodes.coding import Coder
 from tierline_nodes.compute import Compute, Ran
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.errors import SampleError
@@ -59,6 +60,7 @@ class Node:
     presence: Presence
     compute: Compute
     meter: Meter
+    coder: Coder
     plan: Plan | None = None
     sending: int = 0  # samples that are being sent on, or wait for credit
 
@@ -122,12 +124,13 @@ def _rest(route: Route) -> Route:
 
 async def _compute(node: Node, visit: Visit, route: Route) -> Ran[Passed]:
     """Run the stage in the worker thread, unless its turn comes after the deadline."""
+    rate = _rate(node, route)
 
     def stage() -> Passed:
         if visit.remaining <= 0:
             raise SampleError("deadline", f"the deadline passed in the queue of {node.config.name}")
         try:
-            return pass_stage(node.bundle, visit.work, route, node.config.tier)
+            return pass_stage(node.bundle, node.coder, visit.work, route, node.config.tier, rate)
         except SampleError:
             raise
         except Exception as exc:
@@ -140,8 +143,25 @@ async def _compute(node: Node, visit: Visit, route: Route) -> Ran[Passed]:
     profiled = sum(node.profile.block_seconds[visit.work.layer : ran.value.layer])
     node.meter.served += 1
     node.meter.work_seconds += seconds
+    _count_coding(node, visit, ran)
     node.meter.observe_speed(seconds, profiled, asyncio.get_running_loop().time())
     return ran
+
+
+def _rate(node: Node, route: Route) -> float | None:
+    """Return the bytes a second of the link to the next stage's node; None where that is not known."""
+    report = node.sender.link(route.stages[1].node) if len(route.stages) > 1 else None
+    return None if report is None else report.bytes_per_second
+
+
+def _count_coding(node: Node, visit: Visit, ran: Ran[Passed]) -> None:
+    passed, factor = ran.value, ran.slowdown
+    if visit.work.codec != RAW_INPUT:
+        node.meter.decoded(visit.work.codec, passed.decode.slowed(factor))
+    if passed.array_bytes:
+        sizes = (len(passed.payload), passed.array_bytes)
+        node.meter.encoded(passed.codec, *sizes, passed.encode.slowed(factor))
+    node.meter.notes.update(passed.noted)
 
 
 async def _travel(node: Node, visit: Visit, route: Route, ran: Ran[Passed] | None) -> Result | None:

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 from statistics import median
 
+import numpy as np
 import psutil
 import structlog
 
-from tierline_broker import ModelCard, Profile
-from tierline_codecs import CodecError, decode, encode, warm_up
-from tierline_models import Bundle, profile_model
+from tierline_broker import CodecCost, ModelCard, Profile
+from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, warm_up
+from tierline_models import Array, Bundle, profile_model
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.stopwatch import Spent, Stopwatch
 
@@ -16,6 +17,7 @@ CODEC_ROUNDS = 20
 WARM_FROM_BYTES = 2**20  # of an activation, whose coding then takes 0.3 ms less; starting numba, seconds
 
 _log = structlog.get_logger()
+COST_ROUNDS = 7
 
 
 def measure_profile(bundle: Bundle, config: NodeConfig, incarnation: int, slowdown: float) -> Profile:
@@ -37,6 +39,7 @@ def measure_profile(bundle: Bundle, config: NodeConfig, incarnation: int, slowdo
         block_seconds=tuple(seconds * slowdown for seconds in timed.block_seconds),
         exit_seconds=timed.exit_seconds * slowdown,
         codec_seconds=codec_seconds(bundle) * slowdown,
+        codecs=codec_costs(bundle, slowdown),
         max_layer=len(bundle.model.blocks),
         memory_bytes=psutil.virtual_memory().total,
         cores=psutil.cpu_count() or 1,
@@ -66,6 +69,64 @@ def codec_seconds(bundle: Bundle) -> float:
         decode(encode(activation, codec="int8-lz4"))
         rounds.append(watch.lap().cpu)
     return median(rounds)
+
+
+def codec_costs(bundle: Bundle, slowdown: float) -> dict[str, CodecCost]:
+    """Return what each codec takes on this device, from the largest activation and a quarter of it.
+
+    Args:
+        bundle: the model that is run here.
+        slowdown: of the emulated device, part of what it takes.
+    """
+    model, layer = bundle.model, _widest(bundle)
+    array = model.run(model.preprocess(bundle.example), 0, layer).numpy()
+    parts = bundle.codings.calibrations.get(layer)
+    calibration = None if parts is None else Calibration.from_arrays(parts)
+    return {codec: _cost(codec, calibration, array, slowdown) for codec in _codecs(calibration)}
+
+
+def _widest(bundle: Bundle) -> int:
+    """Return the layer among those held here whose activation is the largest."""
+    last = max(1, len(bundle.model.blocks) - 1)
+    return max(range(1, last + 1), key=bundle.model.activation_bytes)
+
+
+def _codecs(calibration: Calibration | None) -> list[str]:
+    return [*CODECS, *(CALIBRATED if calibration is not None else ())]
+
+
+def _cost(codec: str, calibration: Calibration | None, array: Array, slowdown: float) -> CodecCost:
+    axis = 1 if array.ndim == 3 else array.ndim // 2  # of tokens, or of a map's rows: the channels stay
+    index = (slice(None),) * axis + (slice(0, max(1, array.shape[axis] // 4)),)
+    whole, part = array.astype(np.float32), np.ascontiguousarray(array[index], dtype=np.float32)
+    (encode_all, decode_all), (encode_part, decode_part) = (
+        _coding_seconds(codec, calibration, one) for one in (whole, part)
+    )
+    more = max(1, whole.nbytes - part.nbytes)
+    each = [max(0.0, a - b) / more for a, b in ((encode_all, encode_part), (decode_all, decode_part))]
+    return CodecCost(
+        encode_call=slowdown * max(0.0, encode_all - each[0] * whole.nbytes),
+        encode_byte=slowdown * each[0],
+        decode_call=slowdown * max(0.0, decode_all - each[1] * whole.nbytes),
+        decode_byte=slowdown * each[1],
+    )
+
+
+def _coding_seconds(codec: str, calibration: Calibration | None, array: Array) -> tuple[float, float]:
+    """Return the median seconds of an encode and of a decode."""
+    rounds: tuple[list[float], list[float]] = [], []
+    for _ in range(COST_ROUNDS):
+        watch = Stopwatch()
+        if calibration is not None and codec in CALIBRATED:
+            frame = calibration.encode(array, CALIBRATED[codec])
+            rounds[0].append(watch.lap().cpu)
+            calibration.decode(frame)
+        else:
+            frame = encode(array, codec)
+            rounds[0].append(watch.lap().cpu)
+            decode(frame)
+        rounds[1].append(watch.lap().cpu)
+    return median(rounds[0]), median(rounds[1])
 
 
 def time_first_block(bundle: Bundle) -> Spent:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from tierline_broker import RAW_INPUT, Answer, Route, Tier, Work
-from tierline_codecs import CODECS, CodecError, Limits, decode, encode
+from tierline_codecs import CodecError, Limits
 from tierline_models import ActivationError, Bundle, InputError
+from tierline_nodes.coding import Coder
 from tierline_nodes.errors import SampleError
 from tierline_nodes.routing import Answered, Decision, Onward, decide, exit_within, target_layer
 from tierline_nodes.stopwatch import NOTHING, Spent, Stopwatch
@@ -22,22 +23,34 @@ class Passed:
     payload: bytes = b""  # what travels on, with its codec; empty for a sample that is answered
     codec: str = RAW_INPUT
     payload_layer: int = 0  # 0 where the raw input travels on
+    array_bytes: int = 0  # of the activation in the payload; 0 where the raw input travels on
+    noted: tuple[str, ...] = ()  # why the codec is not the plan's
     decode: Spent = NOTHING
     compute: Spent = NOTHING
     encode: Spent = NOTHING
 
 
-def pass_stage(bundle: Bundle, work: Work, route: Route, tier: Tier) -> Passed:
+def pass_stage(
+    bundle: Bundle, coder: Coder, work: Work, route: Route, tier: Tier, rate: float | None = None
+) -> Passed:
     """Bring the sample to the end of this stage and decide where it goes.
 
     A sample that its exit lets go is not computed any further, though the stage reach beyond that exit.
+
+    Args:
+        bundle: the model.
+        coder: of its activations.
+        work: the sample.
+        route: this node's own stage first.
+        tier: this node's.
+        rate: bytes a second of the link to the next stage's node, where that is known.
 
     Raises:
         SampleError: the payload is no input or activation of this model.
     """
     last = _reach(bundle, work, route)
     watch = Stopwatch()
-    state = _received(bundle, work)
+    state = _received(bundle, coder, work)
     decoded = watch.lap()
     exit_layer = exit_within(work.layer, last, tuple(bundle.model.exits))
     layer, answer = work.layer, None
@@ -54,7 +67,9 @@ def pass_stage(bundle: Bundle, work: Work, route: Route, tier: Tier) -> Passed:
         decode=decoded,
         compute=watch.lap(),
     )
-    return passed if isinstance(decision, Answered) else _packed(passed, decision, work, state)
+    if isinstance(decision, Answered):
+        return passed
+    return _packed(passed, coder, decision.stage.codec, work, state, rate)
 
 
 def _reach(bundle: Bundle, work: Work, route: Route) -> int:
@@ -68,18 +83,20 @@ def _reach(bundle: Bundle, work: Work, route: Route) -> int:
     return last
 
 
-def _received(bundle: Bundle, work: Work) -> torch.Tensor:
+def _received(bundle: Bundle, coder: Coder, work: Work) -> torch.Tensor:
     """Return what block `work.layer` + 1 takes: the prepared input, or the activation that arrived."""
     try:
         if work.codec == RAW_INPUT:
             return bundle.model.preprocess(work.payload)
-        array = decode(work.payload, limits=Limits(array_bytes=bundle.model.activation_bytes(work.layer)))
+        limits = Limits(array_bytes=bundle.model.activation_bytes(work.layer))
+        array = coder.decode(work.payload, work.layer, work.codec, limits)
         bundle.model.check_activation(work.layer, array.shape, str(array.dtype))
         return torch.from_numpy(array)
     except InputError as exc:
         raise SampleError("bad-input", str(exc)) from exc
     except CodecError as exc:
-        raise SampleError("bad-frame", str(exc)) from exc
+        code = exc.code if exc.code == "no-calibration" else "bad-frame"
+        raise SampleError(code, str(exc)) from exc
     except ActivationError as exc:
         raise SampleError("bad-activation", str(exc)) from exc
 
@@ -92,21 +109,23 @@ def _answer(bundle: Bundle, layer: int, state: torch.Tensor) -> Answer:
     return Answer(output=found.logits, label=found.label, confidence=found.confidence, layer=layer)
 
 
-def _packed(passed: Passed, decision: Onward, work: Work, state: torch.Tensor) -> Passed:
+def _packed(
+    passed: Passed, coder: Coder, codec: str, work: Work, state: torch.Tensor, rate: float | None
+) -> Passed:
     """Return `passed` with what travels on: the raw input where the plan says so and it came here raw."""
-    codec = decision.stage.codec
     if codec == RAW_INPUT and work.codec == RAW_INPUT:
         return replace(passed, payload=work.payload)
     watch = Stopwatch()
-    codec = codec if codec in CODECS else "int8-lz4"
     try:
-        payload = bytes(encode(state, codec=codec))
+        coded = coder.encode(state.numpy(), passed.layer, codec, rate)
     except CodecError as exc:
         raise SampleError("bad-activation", f"the activation after block {passed.layer}: {exc}") from exc
     return replace(
         passed,
-        payload=payload,
-        codec=codec,
+        payload=coded.payload,
+        codec=coded.codec,
         payload_layer=passed.layer,
+        array_bytes=coded.array_bytes,
+        noted=coded.noted,
         encode=watch.lap(),
     )

@@ -58,6 +58,8 @@ def _telemetry(node: Node, rate: float, busy: float) -> Telemetry:
         memory_free_bytes=psutil.virtual_memory().available,
         battery=read_battery(),
         pools=dict(meter.pools),
+        codecs=dict(meter.codecs),
+        notes=dict(meter.notes),
         drops={**meter.drops, **{f"receive-{k}": v for k, v in node.receiver.counters.items()}},
     )
 

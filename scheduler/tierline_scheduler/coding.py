@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from tierline_broker import CodecCost, Profile
-from tierline_codecs import CodecSeconds, Device, choose, statistics_from
+from tierline_codecs import CALIBRATED, CodecSeconds, Device, choose, statistics_from
 from tierline_scheduler.model import KNOWN, Model
 from tierline_scheduler.state import NodeState
 from tierline_scheduler.table import Floats, Ints
@@ -51,22 +51,32 @@ def hop_coding(
     slower, at = _speed(sender), _speed(receiver)
     sends, receives = _costs(sender.profile), _costs(receiver.profile)
     arrays = _array_bytes(model)
+    shared = receiver.model is not None and receiver.model.key == model.key
     return Coding(
         frame_bytes=_frames(model),
         encode=slower * _seconds([(one.encode_call, one.encode_byte) for one in sends], arrays),
         decode=at * _seconds([(one.decode_call, one.decode_byte) for one in receives], arrays),
-        chosen=_chosen(model, sends, receives, _rough(slower), _rough(at), _rough(rate), most_bytes),
+        chosen=_chosen(model, sends, receives, _rough(slower), _rough(at), _rough(rate), most_bytes, shared),
     )
 
 
 @lru_cache(maxsize=4096)
 def _chosen(
-    model: Model, sends: Costs, receives: Costs, slower: float, at: float, rate: float, most_bytes: float
+    model: Model,
+    sends: Costs,
+    receives: Costs,
+    slower: float,
+    at: float,
+    rate: float,
+    most_bytes: float,
+    shared: bool,
 ) -> Ints:
     device = Device(sender=_measured(sends, slower), receiver=_measured(receives, at))
     chosen = np.zeros(model.blocks + 1, dtype=np.int64)
     for layer, sizes in model.allowed.items():
-        fitting = {codec: size for codec, size in sizes.items() if size <= most_bytes} or sizes
+        # Who describes the model in other figures may have calibrated it otherwise.
+        known = {codec: size for codec, size in sizes.items() if shared or codec not in CALIBRATED} or sizes
+        fitting = {codec: size for codec, size in known.items() if size <= most_bytes} or known
         tensor = statistics_from(max(1, model.array_bytes[layer] // _FLOAT_BYTES), fitting, {})
         chosen[layer] = KNOWN.index(choose(rate, device, tensor, math.inf).codec)
     return chosen

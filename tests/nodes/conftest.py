@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tierline_broker import RAW_INPUT, Birth, Presence, Profile, Result, Tier, Work
+from tierline_broker import RAW_INPUT, Birth, LinkReport, Presence, Profile, Result, Tier, Work
 from tierline_models import Bundle, load_bundle
+from tierline_nodes.coding import make_coder
 from tierline_nodes.compute import compute_thread
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.emulation import Conditions
@@ -60,6 +61,12 @@ class Bus:
         return self
 
     sent_bytes = 100
+    rate: float | None = None  # of every link; None: nobody knows
+
+    def link(self, peer: str) -> LinkReport | None:
+        if self.rate is None:
+            return None
+        return LinkReport(peer=peer, bytes_per_second=self.rate, rtt=0.01, age=0.0, observations=9)
 
     def credit(self, peer: str) -> int:
         return len(peer)
@@ -97,6 +104,7 @@ async def node(text_bundle: Bundle, text_profile: Profile, bus: Bus) -> AsyncGen
             presence=presence,
             compute=compute,
             meter=Meter(),
+            coder=make_coder(text_bundle.codings, text_profile.codecs),
         )
 
 

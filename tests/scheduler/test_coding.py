@@ -192,3 +192,30 @@ def test_the_plan_names_the_codecs_that_its_prediction_is_for_and_no_other_is_be
     assert same_work
     for one in same_work:
         assert (one.cost, one.mean_seconds) >= (best.estimate.cost, best.estimate.mean_seconds - 1e-9)
+
+
+def test_a_calibrated_codec_is_planned_only_between_nodes_whose_bundles_are_calibrated_alike(
+    kit: Any,
+) -> None:
+    frames = {"raw": ARRAY, "int8-calibrated": 104_000}
+    points = tuple(
+        PointCard(
+            layer=layer,
+            frame_bytes=frames,
+            errors={"int8-calibrated": 0.007},
+            error_budget=0.01,
+            calibration="a",
+        )
+        for layer in range(1, 6)
+    )
+    described = kit.text.card.model_copy(update={"points": points})
+    others = tuple(point.model_copy(update={"calibration": "b"}) for point in points)
+    state = kit.deployment(described, uplink=1e5)
+    strange = kit.apply(
+        state, kit.profile("edge-0", Tier.EDGE, described.model_copy(update={"points": others}))
+    )
+
+    for one, codec in ((state, "int8-calibrated"), (strange, "raw")):
+        found = hop_coding(read_card(described), one.nodes["mobile-0"], one.nodes["edge-0"], 1e5)
+        assert found is not None
+        assert KNOWN[found.chosen[1]] == codec

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tierline.__main__ import main
+from tierline_models import codings_from_files
 
 MODEL = """
 import torch
@@ -77,3 +78,28 @@ def test_a_mistake_is_told_in_a_sentence(
     assert main(["bundle", *(one.replace("{code}", str(code)) for one in arguments)]) == 2
 
     assert says in capsys.readouterr().err
+
+
+def test_calibrating_needs_enough_samples_to_show_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "calibrate", "text", "--samples", "5"]) == 2
+
+    assert "give at least 299" in capsys.readouterr().err
+
+
+def test_what_calibration_writes_is_what_it_tells_and_can_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--samples", "6", "--changed", "0.5", "--out", str(tmp_path)]
+
+    assert main(["bundle", "calibrate", "text", "--json", *few]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    files = [(tmp_path / name).read_bytes() for name in ("budgets.json", "calibrations.safetensors")]
+    codings = codings_from_files(*files)
+    assert [point["layer"] for point in told["points"]] == [1, 2, 3, 4, 5] == sorted(codings.calibrations)
+    for point, budget in zip(told["points"], codings.budgets, strict=True):
+        assert point["error_budget"] == budget.error_budget
+        assert budget.codecs["int8-calibrated"].error < 0.7 * budget.codecs["int8"].error
+        allowed = [one for one in budget.codecs.values() if one.error <= budget.error_budget]
+        assert all(one.changed <= 0.5 and one.samples == 6 for one in allowed)
+    assert "--seed 0 --samples 6" in told["made"]["command"]

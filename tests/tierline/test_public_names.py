@@ -16,7 +16,7 @@ PUBLIC = {
     "tierline_broker": """
         CREDIT MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
         TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client CodecCost
-        ConnectError
+        CodecUse ConnectError
         Credit CreditError DeadlineError Failure Link LinkReport ModelCard Part Plan PointCard Pool Presence
         Profile PublishError Receiver Record RecordError RefusedError Result Route RouteCard Sender Sent
         ServerError Session Stage Step Subscription Telemetry Tier Topic Work choose_broker connect
@@ -35,12 +35,13 @@ PUBLIC = {
         statistics_of warm_up
     """,
     "tierline_models": """
-        ActivationError Block BlockSeconds Bundle BundleError Embedding ExitAnswer FetchError
-        ImageHead ImageInput InputError LoraLinear ModelCardData ModelError ModelProfile PointData
-        PooledHead RouteData Sample SegmentedModel ShapeError Snippet Source Split SplitError
-        SplitExit SplitPoint TensorSpec TextInput TokenHead adapt attach label_by_model load
-        load_bundle load_ratings load_snippets normalise photographs pretrained_encoder
-        pretrained_tokenizer profile_model split
+        ActivationError Array Block BlockSeconds Bundle BundleError CodecReport Codings Embedding
+        ExitAnswer FetchError ImageHead ImageInput InputError Limit LoraLinear ModelCardData
+        ModelError ModelProfile PointBudget PointData PooledHead RouteData Sample SegmentedModel
+        ShapeError Snippet Source Split SplitError SplitExit SplitPoint TensorSpec TextInput
+        TokenHead activations adapt attach codings_from_files codings_to_files label_by_model load
+        load_bundle load_ratings load_snippets measure_budgets normalise photographs
+        pretrained_encoder pretrained_tokenizer profile_model split write_codings
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node
