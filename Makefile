@@ -79,7 +79,7 @@ $(VENV)/.project: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.test: $(VENV)/.project
 	@echo '== installing the test tools'
-	@$(PIP) install --quiet --constraint constraints.txt --group test --editable '.[torch,plot]'
+	@$(PIP) install --quiet --constraint constraints.txt --group test --editable '.[torch,onnx,plot]'
 	@$(PIP) install --quiet --constraint constraints.txt --only-binary numba,llvmlite --editable '.[native]' 2>/dev/null \
 		|| echo '== note: numba has no build for this platform; the tests that need it are skipped'
 	@touch $@

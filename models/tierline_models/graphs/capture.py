@@ -1,5 +1,6 @@
 """Turn a module into a Program with torch.export: functional, without guards, sizes symbolic."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from tierline_models.graphs.varying import Dynamic, Examples, as_taken, settled,
 _CHECKS = frozenset(
     {"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"}
 )
+_SIGNS = re.compile(r"^aten\.__(and|or|xor)__\.")  # what `&`, `|` and `^` are called in a graph
 _VIEWS = frozenset(
     {"expand", "reshape", "view", "transpose", "permute", "select", "slice", "t", "unsqueeze", "squeeze"}
 )
@@ -233,7 +235,7 @@ def _used(calls: list[Call], outputs: tuple[Argument, ...]) -> tuple[Call, ...]:
 
 def _op_of(node: fx.Node) -> str:
     target: Any = node.target
-    return PYTHON_NAMES.get(target) or str(target)
+    return PYTHON_NAMES.get(target) or _SIGNS.sub(r"aten.bitwise_\1.", str(target))
 
 
 def _module_of(node: fx.Node) -> str:

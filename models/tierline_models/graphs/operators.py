@@ -76,11 +76,12 @@ _COMPUTING = """
     cos cosh count_nonzero cummax cummin cumprod cumsum diag diag_embed diagonal diagonal_scatter diff div
     dot dropout einsum elu embedding embedding_bag erf erfc erfinv exp exp2 expm1 fft_fft fft_fft2
     fft_ifft fft_ifft2 fft_irfft fft_irfft2 fft_rfft fft_rfft2 fill flip floor floor_divide fmax fmin fmod
-    frac gather gelu glu grid_sampler grid_sampler_2d grid_sampler_3d group_norm gru hardshrink
+    frac gather gelu glu grid_sampler grid_sampler_2d grid_sampler_3d group_norm gru gru_cell hardshrink
     hardsigmoid hardswish hardtanh heaviside hstack hypot im2col index index_add index_copy index_fill
     index_put index_select instance_norm isfinite isin isinf isnan isneginf isposinf kron layer_norm
     leaky_relu lerp linalg_norm linalg_vector_norm linear linspace log log10 log1p log2 log_sigmoid
-    log_softmax logaddexp logcumsumexp logical_xor logit logspace logsumexp lstm masked_scatter matmul max
+    log_softmax logaddexp logcumsumexp logical_xor logit logspace logsumexp lstm lstm_cell masked_scatter
+    matmul max
     max_pool1d max_pool2d max_pool2d_with_indices max_pool3d maximum mean median meshgrid min minimum mish
     mm mode mse_loss mul mv nan_to_num narrow native_batch_norm native_group_norm native_layer_norm neg
     nonzero_static norm normal_functional numpy_T one_hot outer pad pairwise_distance pdist pixel_shuffle
