@@ -9,7 +9,7 @@ from tierline_scheduler.candidates import Candidate, as_route
 from tierline_scheduler.cost import Crossing, Load, Usage
 from tierline_scheduler.model import KNOWN
 from tierline_scheduler.objective import Objective
-from tierline_scheduler.options import Limits, Option
+from tierline_scheduler.options import Limits, Option, lateness
 from tierline_scheduler.table import Floats
 from tierline_scheduler.view import Server
 
@@ -24,8 +24,10 @@ class Estimate:
         seconds: of a sample that goes all the way, mean.
         sd: of one such sample.
         least_seconds: the mean with every uncertainty in the plan's favour.
-        safe_seconds: the same with the objective's margin, which is what the deadline is held against.
-        cost: what is minimised.
+        safe_seconds: within these all are answered but the share that the margin allows to be late.
+        late: probability that a sample that goes all the way misses the deadline.
+        cost: what is minimised within the limits.
+        expected: the same with late samples paid for, by which plans are kept or changed.
         utilisation: of each node and link on the way, others' load included.
         least_utilisation: the same with every uncertainty in the plan's favour.
         loads: what this plan asks of each.
@@ -38,12 +40,14 @@ class Estimate:
     sd: float
     least_seconds: float
     safe_seconds: float
+    late: float
     mean_seconds: float
     cloud_seconds: float
     edge_seconds: float
     sent_bytes: float
     accuracy: float
     cost: float
+    expected: float
     shares: Mapping[Tier, float]
     utilisation: Mapping[Server, float]
     least_utilisation: Mapping[Server, float]
@@ -62,6 +66,8 @@ def estimate(option: Option, kept: Limits, costs: Floats, row: int, objective: O
     candidate = _coded(option.table.candidates[row], figures.crossing, row)
     seconds, sd = float(figures.seconds[row]), float(figures.sd[row])
     onward = (*candidate.reach[1:], 0.0)
+    rows = slice(row, row + 1)
+    spread = option.tail.at(rows)
     servers = _servers(option)
     work = {Tier.CLOUD: 0.0, Tier.EDGE: 0.0}
     work |= {tier: float(figures.work[row, k]) for k, tier in enumerate(option.table.chain)}
@@ -72,13 +78,15 @@ def estimate(option: Option, kept: Limits, costs: Floats, row: int, objective: O
         seconds=seconds,
         sd=sd,
         least_seconds=float(figures.least_seconds[row]),
-        safe_seconds=seconds + objective.margin * sd,
+        safe_seconds=float(spread.quantile(objective.margin)[0]),
+        late=float(spread.late(objective.deadline)[0]),
         mean_seconds=float(figures.mean_seconds[row]),
         cloud_seconds=work[Tier.CLOUD],
         edge_seconds=work[Tier.EDGE],
         sent_bytes=float(figures.sent_bytes[row]),
         accuracy=candidate.card.accuracy,
         cost=float(costs[row]),
+        expected=float(costs[row] + lateness(option, objective, rows)[0]),
         shares={
             leg.tier: reach - gone
             for leg, reach, gone in zip(candidate.legs, candidate.reach, onward, strict=True)

@@ -13,7 +13,9 @@ class Objective:
         deadline: seconds within which a sample that goes all the way is answered.
         accuracy_drop: how far a plan's accuracy may fall below the unsplit model's.
         max_utilisation: share of its time that a node or link may be busy, other mobile nodes' load included.
-        margin: standard deviations of the predicted latency kept free before the deadline.
+        margin: normal deviations of the predicted latency kept free before the deadline: 1.645 allows for
+            5 % of samples to be late.
+        late_cost: seconds of weighted work that a late sample beyond those is worth.
         cloud_weight: what a second of cloud work costs.
         edge_weight: what a second of edge work costs.
         expected_rate: samples a second that every mobile node is planned for even while it sends fewer.
@@ -25,6 +27,7 @@ class Objective:
     accuracy_drop: float = 0.01
     max_utilisation: float = 0.8
     margin: float = 1.645
+    late_cost: float = 0.2
     cloud_weight: float = 1.0
     edge_weight: float = 0.0
     expected_rate: float = 0.0
@@ -43,6 +46,7 @@ _RANGES = (
     ("accuracy_drop", 0.0, 1.0),
     ("max_utilisation", 0.01, 1.0),
     ("margin", 0.0, 10.0),
+    ("late_cost", 0.0, 1e6),
     ("cloud_weight", 0.0, 1e9),
     ("edge_weight", 0.0, 1e9),
     ("expected_rate", 0.0, 1e9),
@@ -53,26 +57,18 @@ _RANGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reluctance:
-    """When a plan is kept although another looks better; times in seconds.
+    """When a plan is kept although another looks better.
 
     Attributes:
-        patience: a gain must last this long before it counts ...
-        persistence: ... and the breach of a limit this long, unless it is beyond doubt.
-        dwell: a plan stays at least this long unless it breaks a limit.
-        gain: relative saving of work that is worth a change.
-        speed_gain: relative saving of latency that is worth a change where the work is the same.
+        horizon: seconds that a gain is expected to last.
+        switch_seconds: what a change costs: as much as if all samples were late for so long.
+        gain: least share of the expected cost that is worth a change.
+        speed_gain: least share of the mean latency that is worth a change where the cost is the same.
         utilisation_slack: a plan in force may exceed the objective's utilisation by this.
-        regret: a plan that breaks a limit so soon after it was chosen for a gain was chosen wrongly ...
-        backoff: ... and the next change for a mere gain waits this many times longer ...
-        max_dwell: ... up to this.
     """
 
-    patience: float = 2.0
-    persistence: float = 15.0
-    dwell: float = 5.0
-    gain: float = 0.25
-    speed_gain: float = 0.2
+    horizon: float = 10.0
+    switch_seconds: float = 0.5
+    gain: float = 0.1
+    speed_gain: float = 0.25
     utilisation_slack: float = 0.1
-    regret: float = 60.0
-    backoff: float = 2.0
-    max_dwell: float = 300.0

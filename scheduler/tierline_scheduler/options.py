@@ -7,12 +7,15 @@ from itertools import pairwise, product
 import numpy as np
 
 from tierline_broker import Tier
+from tierline_scheduler.chance import Tail, allowed_late, tail
 from tierline_scheduler.cost import Device, Figures, Hop, predict
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, Table
 from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
+
+_EVERY = slice(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,7 @@ class Option:
     devices: tuple[Device, ...]
     hops: tuple[Hop, ...]
     figures: Figures
+    tail: Tail
     battery: float | None  # of the mobile node
 
 
@@ -74,7 +78,13 @@ def make_option(
     hops = tuple(hop(state, a, b, traffic, objective.max_frame_bytes) for a, b in pairwise(names))
     figures = predict(table, devices, hops, arrivals(mobile, objective.expected_rate), objective.margin)
     return Option(
-        names=names, table=table, devices=devices, hops=hops, figures=figures, battery=mobile.battery
+        names=names,
+        table=table,
+        devices=devices,
+        hops=hops,
+        figures=figures,
+        tail=_tail(table, hops, figures),
+        battery=mobile.battery,
     )
 
 
@@ -87,7 +97,7 @@ def limits(option: Option, objective: Objective, floor: float) -> Limits:
         memory=np.all(table.layer <= np.array([one.max_layer for one in option.devices]), axis=1),
         frame=np.all(figures.crossing.received_bytes <= objective.max_frame_bytes, axis=1),
         accuracy=table.accuracy >= floor,
-        deadline=figures.seconds + objective.margin * figures.sd <= objective.deadline,
+        deadline=option.tail.late(objective.deadline) <= allowed_late(objective.margin),
         utilisation=highest.max(axis=1) <= objective.max_utilisation,
         battery=table.layer[:, 0] == 0 if flat else np.ones(len(table.candidates), dtype=np.bool_),
     )
@@ -101,9 +111,36 @@ def cost(option: Option, objective: Objective) -> Floats:
     return rounded
 
 
+def expected(option: Option, objective: Objective) -> Floats:
+    """Return what a sample costs when those that are late are paid for: weighted seconds (N,)."""
+    found: Floats = cost(option, objective) + lateness(option, objective)
+    return found
+
+
+def lateness(option: Option, objective: Objective, rows: slice = _EVERY) -> Floats:
+    """Return what late samples cost, in weighted seconds a sample, of some rows.
+
+    The share that the margin allows is free. Beyond it a late sample costs more the later it is on average,
+    so that of plans that all miss the deadline the fast ones are still better.
+    """
+    late = option.tail.at(rows).late(objective.deadline)
+    excess = np.maximum(0.0, late - allowed_late(objective.margin))
+    overrun = 1 + np.log(np.maximum(1.0, option.figures.seconds[rows] / objective.deadline))
+    found: Floats = objective.late_cost * excess * overrun
+    return found
+
+
 def accuracy_floor(model: Model, objective: Objective) -> float:
     """Return the accuracy that a plan must keep; where no route does, that of the best there is.
 
     Lower by a rounding error, so that a route that drops by exactly what is allowed is allowed.
     """
     return min(model.accuracy - objective.accuracy_drop, model.best_accuracy) - 1e-9
+
+
+def _tail(table: Table, hops: tuple[Hop, ...], figures: Figures) -> Tail:
+    """Return the distribution of latencies, in which the first hop is what varies most."""
+    if not hops:
+        return tail(figures.seconds, figures.sd, np.zeros(len(figures.sd)), 0.0)
+    crossing = table.received_bytes[:, 1] / hops[0].rate
+    return tail(figures.seconds, figures.sd, crossing, hops[0].rate_sd)

@@ -11,7 +11,16 @@ from tierline_scheduler.estimate import Estimate, as_plan, estimate
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
-from tierline_scheduler.options import Limits, Option, accuracy_floor, cost, limits, make_option, options
+from tierline_scheduler.options import (
+    Limits,
+    Option,
+    accuracy_floor,
+    cost,
+    expected,
+    limits,
+    make_option,
+    options,
+)
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, make_table, tables
 from tierline_scheduler.view import Loads, Traffic, peers
@@ -61,7 +70,7 @@ def choose(state: ClusterState, mobile: NodeState, objective: Objective, traffic
     best = _first(found, objective, floor, _within, _by_cost)
     if best is not None:
         return Choice(best=best, note="")
-    best = _first(found, objective, floor, _accurate, _by_speed)
+    best = _first(found, objective, floor, _accurate, _by_expected)
     if best is not None:
         return Choice(best=best, note=f"nothing meets the deadline of {objective.deadline:g} s within limits")
     found = list(options(state, mobile, tables(model, None), traffic, objective))
@@ -168,9 +177,12 @@ def _by_cost(option: Option, objective: Objective) -> tuple[Floats, ...]:
     return (cost(option, objective), np.round(option.figures.mean_seconds, 9), option.figures.sent_bytes)
 
 
+def _by_expected(option: Option, objective: Objective) -> tuple[Floats, ...]:
+    return (np.round(expected(option, objective), 9), *_by_speed(option, objective))
+
+
 def _by_speed(option: Option, objective: Objective) -> tuple[Floats, ...]:
-    figures = option.figures
-    safe = figures.seconds + objective.margin * figures.sd
+    figures, safe = option.figures, option.tail.quantile(objective.margin)
     return (np.round(safe, 9), np.round(figures.mean_seconds, 9), figures.sent_bytes)
 
 

@@ -101,7 +101,7 @@ def _decide(
         return _Decision()
     in_force = state.plans.get(mobile.name)
     current = None if in_force is None else assess(state, in_force, objective, traffic)
-    verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, state.now)
+    verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, now=state.now)
     if not verdict.change:
         return _Decision(standing=verdict.standing)
     plan = as_plan(

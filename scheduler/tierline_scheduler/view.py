@@ -15,7 +15,7 @@ from tierline_scheduler.state import ClusterState, LinkState, NodeState
 DEFAULT_RATE = 2.5e6
 """Bytes per second assumed of a link that nobody measured yet: 20 Mbit/s."""
 DEFAULT_RTT = 0.03
-STALE_SECONDS = 10.0
+STALE_SECONDS = 3.0
 """Age at which an observation of a link begins to lose its worth."""
 MAX_SD = 1.0
 QUEUE_SLACK = 2.0

@@ -2,15 +2,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tierline_scheduler import Estimate, Objective, Reluctance, Standing, Verdict, keep_or_switch
-from tierline_scheduler.hysteresis import breach, gain
 from tierline_scheduler.planner import choose
 from tierline_scheduler.view import Traffic
 
-OBJECTIVE = Objective(deadline=0.5)
+OBJECTIVE = Objective(deadline=0.5, late_cost=0.2)
 RELUCTANCE = Reluctance()
-LONG_AGO = Standing(since=-1000.0, dwell=5.0)
+LONG_AGO = Standing(since=-1000.0)
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +22,10 @@ def good(kit: Any) -> Estimate:
     assert choice is not None
     return replace(
         choice.best,
-        seconds=0.3,
-        least_seconds=0.28,
-        safe_seconds=0.4,
         mean_seconds=0.2,
-        cost=0.010,
+        late=0.0,
+        cost=0.03,
+        expected=0.03,
         utilisation={"mobile-0": 0.5},
         least_utilisation={"mobile-0": 0.45},
         broken=(),
@@ -39,140 +39,97 @@ def other(good: Estimate) -> Estimate:
 
 
 def decide(standing: Standing | None, current: Estimate | None, best: Estimate, now: float = 0.0) -> Verdict:
-    return keep_or_switch(standing, current, best, OBJECTIVE, RELUCTANCE, now)
+    return keep_or_switch(standing, current, best, OBJECTIVE, RELUCTANCE, now=now)
 
 
-def lasting(current: Estimate, best: Estimate, seconds: int, standing: Standing = LONG_AGO) -> list[int]:
-    """When, in rounds of a second, a plan in force gives way to the best, everything staying as it is."""
-    for now in range(seconds):
-        verdict = decide(standing, current, best, float(now))
-        standing = verdict.standing
-        if verdict.change:
-            return [now]
-    return []
+def late(plan: Estimate, share: float) -> Estimate:
+    return replace(plan, late=share, expected=plan.cost + OBJECTIVE.late_cost * share)
 
 
 def test_the_first_plan_is_put_into_force_at_once(good: Estimate) -> None:
     verdict = decide(None, None, good, 7.0)
 
-    assert verdict.change == "the first plan"
-    assert verdict.standing == Standing(since=7.0, dwell=RELUCTANCE.dwell)
+    assert verdict == Verdict(standing=Standing(since=7.0), change="the first plan")
 
 
 def test_a_plan_that_cannot_be_carried_out_is_changed_at_once(good: Estimate) -> None:
-    just_now = Standing(since=-0.1, dwell=300.0)
-
-    assert "cannot be carried out" in decide(just_now, None, good).change
+    assert "cannot be carried out" in decide(Standing(since=-0.1), None, good).change
 
 
 def test_a_plan_found_in_force_at_the_start_is_taken_over(good: Estimate) -> None:
-    assert decide(None, good, good) == Verdict(standing=Standing(since=0.0, dwell=5.0))
+    assert decide(None, good, good) == Verdict(standing=Standing(since=0.0))
 
 
-def test_the_best_plan_stays_and_its_timers_stop(good: Estimate) -> None:
-    standing = replace(LONG_AGO, broken_since=-3.0, better_since=-3.0)
-
-    assert decide(standing, good, good) == Verdict(standing=LONG_AGO)
+def test_the_best_plan_stays(good: Estimate) -> None:
+    assert decide(LONG_AGO, good, good) == Verdict(standing=LONG_AGO)
 
 
-def test_a_small_gain_is_never_worth_a_change(good: Estimate, other: Estimate) -> None:
-    assert lasting(good, replace(other, cost=0.009), 100) == []
-    assert lasting(good, replace(other, mean_seconds=0.17), 100) == []
+def test_a_gain_that_does_not_pay_for_the_change_within_the_horizon_is_left(
+    good: Estimate, other: Estimate
+) -> None:
+    least = RELUCTANCE.switch_seconds * OBJECTIVE.late_cost / RELUCTANCE.horizon
 
-
-def test_a_real_gain_is_taken_when_it_lasts(good: Estimate, other: Estimate) -> None:
-    assert lasting(good, replace(other, cost=0.007), 100) == [2]
-    assert lasting(good, replace(other, mean_seconds=0.1), 100) == [2]
-
-
-def test_a_gain_that_comes_and_goes_is_not_taken(good: Estimate, other: Estimate) -> None:
-    standing = LONG_AGO
-    for now in range(50):
-        verdict = decide(standing, good, replace(other, cost=0.007 if now % 2 else 0.010), float(now))
-        standing = verdict.standing
-        assert verdict.change == ""
-
-
-def test_a_gain_waits_until_the_plan_has_been_in_force_for_a_while(good: Estimate, other: Estimate) -> None:
-    assert lasting(good, replace(other, cost=0.007), 100, Standing(since=-1.0, dwell=20.0)) == [19]
-
-
-def test_the_best_there_is_brings_no_gain_where_it_breaks_a_limit(good: Estimate, other: Estimate) -> None:
-    assert lasting(good, replace(other, cost=0.0, broken=("deadline",)), 100) == []
-
-
-def test_a_plan_in_the_margin_is_kept(good: Estimate, other: Estimate) -> None:
-    tight = replace(
-        good, seconds=0.49, safe_seconds=0.6, broken=("deadline",), utilisation={"mobile-0": 0.89}
+    assert decide(LONG_AGO, good, replace(other, expected=good.expected - 0.99 * least)).change == ""
+    assert decide(LONG_AGO, good, replace(other, expected=good.expected - 1.01 * least)).change == (
+        "saves 34% of the work"
     )
 
-    assert lasting(tight, other, 100) == []
+
+def test_a_share_of_the_cost_that_noise_explains_is_left(good: Estimate, other: Estimate) -> None:
+    dear = replace(good, cost=1.0, expected=1.0)
+
+    assert decide(LONG_AGO, dear, replace(other, expected=0.91)).change == ""
+    assert decide(LONG_AGO, dear, replace(other, expected=0.89)).change == "saves 11% of the work"
 
 
-def test_a_likely_breach_counts_when_it_lasts(good: Estimate, other: Estimate) -> None:
-    late = replace(good, seconds=0.52, least_seconds=0.48, broken=("deadline",))
+def test_a_likely_miss_is_a_reason_and_is_named(good: Estimate, other: Estimate) -> None:
+    dearer = replace(late(other, 0.01), cost=0.04, expected=0.042)
+    verdict = decide(Standing(since=-0.5), late(good, 0.4), dearer)
 
-    assert lasting(late, other, 100) == [15]
-
-
-def test_a_breach_beyond_doubt_counts_at_once_however_new_the_plan(good: Estimate, other: Estimate) -> None:
-    late = replace(good, seconds=0.9, least_seconds=0.8, broken=("deadline",))
-    verdict = decide(Standing(since=-1.0, dwell=5.0), late, replace(other, cost=1.0))
-
-    assert verdict.change == "0.900 s would miss the deadline of 0.5 s"
+    assert verdict.change == "40% instead of 1% would miss the deadline of 0.5 s"
+    assert verdict.standing == Standing(since=0.0)
 
 
-def test_a_plan_regretted_soon_makes_the_next_gain_wait_longer(good: Estimate, other: Estimate) -> None:
-    late = replace(good, seconds=0.9, least_seconds=0.8, broken=("deadline",))
-
-    assert decide(Standing(since=-10.0, dwell=5.0, for_gain=True), late, other).standing.dwell == 10.0
-    assert decide(Standing(since=-10.0, dwell=290.0, for_gain=True), late, other).standing.dwell == 300.0
-    assert decide(Standing(since=-100.0, dwell=40.0, for_gain=True), late, other).standing.dwell == 5.0
+def test_a_plan_a_little_over_what_may_be_late_is_kept(good: Estimate, other: Estimate) -> None:
+    assert decide(LONG_AGO, late(good, 0.08), late(other, 0.04)).change == ""
 
 
-def test_a_plan_that_had_to_be_taken_and_soon_has_to_go_makes_nobody_more_reluctant(
-    good: Estimate, other: Estimate
+def test_the_same_cost_counts_only_where_it_is_much_faster(good: Estimate, other: Estimate) -> None:
+    assert decide(LONG_AGO, good, replace(other, mean_seconds=0.16)).change == ""
+    assert decide(LONG_AGO, good, replace(other, mean_seconds=0.1)).change == "50% faster at the same work"
+    later = replace(other, mean_seconds=0.1, late=0.01)
+    assert decide(LONG_AGO, good, later).change == ""
+
+
+@pytest.mark.parametrize("limit", ["accuracy", "battery"])
+def test_a_broken_limit_that_another_plan_keeps_ends_a_plan(
+    good: Estimate, other: Estimate, limit: str
 ) -> None:
-    late = replace(good, seconds=0.9, least_seconds=0.9)
+    broken = replace(good, broken=(limit,))
 
-    assert decide(Standing(since=-10.0, dwell=5.0), late, other).standing.dwell == 5.0
-    assert decide(Standing(since=-10.0, dwell=20.0), late, other).standing.dwell == 20.0
-    assert decide(Standing(since=-100.0, dwell=20.0), late, other).standing.dwell == 5.0
-
-
-def test_a_gain_counts_for_a_plan_in_breach_too(good: Estimate, other: Estimate) -> None:
-    late = replace(good, seconds=0.52, least_seconds=0.48, broken=("deadline",))
-
-    assert lasting(late, replace(other, cost=0.001), 100) == [2]
+    assert decide(LONG_AGO, broken, other).change == f"the {limit} limit is broken"
+    assert decide(LONG_AGO, broken, replace(other, broken=(limit,))).change == ""
 
 
-def test_where_nothing_keeps_the_limits_only_a_really_faster_plan_is_worth_it(
-    good: Estimate, other: Estimate
-) -> None:
-    late = replace(good, seconds=0.9, least_seconds=0.8, safe_seconds=1.0, broken=("deadline",))
-
-    def best(seconds: float) -> Estimate:
-        return replace(other, safe_seconds=seconds, cost=0.0, broken=("deadline",))
-
-    assert lasting(late, best(0.9), 100) == []
-    assert lasting(late, best(0.7), 100) == [0]
-    assert lasting(late, best(0.7), 100, Standing(since=-1.0, dwell=5.0)) == [4]
-
-
-def test_breaches_are_named(good: Estimate) -> None:
+def test_a_node_too_busy_beyond_doubt_ends_a_plan(good: Estimate, other: Estimate) -> None:
     link = ("mobile-0", "edge-0")
-    busy = replace(good, utilisation={link: 0.95}, least_utilisation={link: 0.85})
+    busy = replace(good, utilisation={link: 1.2}, least_utilisation={link: 0.95})
 
-    assert breach(good, OBJECTIVE, RELUCTANCE) == ""
-    assert breach(busy, OBJECTIVE, RELUCTANCE) == "the link from mobile-0 to edge-0 would be 95% busy"
-    assert breach(busy, OBJECTIVE, RELUCTANCE, beyond_doubt=True) == ""
-    flat = replace(good, broken=("battery",))
-    assert breach(flat, OBJECTIVE, RELUCTANCE, beyond_doubt=True) == "the battery limit is broken"
+    assert decide(LONG_AGO, busy, other).change == "the link from mobile-0 to edge-0 would be 120% busy"
+    assert decide(LONG_AGO, busy, replace(other, broken=("utilisation",))).change == ""
+    unsure = replace(busy, least_utilisation={link: 0.85})
+    assert decide(LONG_AGO, unsure, other).change == ""
 
 
-def test_gains_are_named(good: Estimate) -> None:
-    assert gain(good, replace(good, cost=0.005), RELUCTANCE) == "saves 50% of the work"
-    assert gain(good, replace(good, mean_seconds=0.1), RELUCTANCE) == "50% faster at the same work"
-    assert gain(good, replace(good, mean_seconds=0.1, cost=0.02), RELUCTANCE) == ""
-    still = replace(good, mean_seconds=0.0, cost=0.0)
-    assert gain(still, still, RELUCTANCE) == ""
+@given(expected=st.floats(0.001, 1.0), best=st.floats(0.001, 1.0), shares=st.tuples(*[st.floats(0, 1)] * 2))
+@settings(max_examples=200)
+def test_a_change_is_never_worse_than_keeping_the_plan_by_more_than_it_costs(
+    good: Estimate, other: Estimate, expected: float, best: float, shares: tuple[float, float]
+) -> None:
+    current = replace(good, expected=expected, late=shares[0])
+    verdict = decide(LONG_AGO, current, replace(other, expected=best, late=shares[1]))
+
+    saved = (expected - best) * RELUCTANCE.horizon
+    if verdict.change:
+        assert saved > RELUCTANCE.switch_seconds * OBJECTIVE.late_cost or abs(expected - best) < 1e-5
+    assert verdict == decide(LONG_AGO, current, replace(other, expected=best, late=shares[1]))

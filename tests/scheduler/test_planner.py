@@ -332,7 +332,7 @@ def test_links_nobody_measured_are_given_stated_defaults_and_old_ones_less_trust
     )
     fresh = kit.deployment(kit.image_card(), edges=0, rate=0.1)
     old = replace(fresh, now=500.0)
-    objective = Objective(deadline=0.4)
+    objective = Objective(deadline=0.33)
 
     found = {
         name: choose(s, s.nodes["mobile-0"], objective, Traffic())

@@ -25,7 +25,7 @@ from tierline_broker import (
     connect,
     running,
 )
-from tierline_scheduler import Objective, Reluctance, SchedulerConfig, rounds, run_scheduler
+from tierline_scheduler import Objective, SchedulerConfig, rounds, run_scheduler
 
 SECONDS = 20
 OBJECTIVE = Objective(deadline=0.2)
@@ -258,8 +258,7 @@ async def test_a_node_that_falls_silent_is_left_out_until_it_speaks(
                 await asyncio.sleep(0.1)
 
         speaking = [Tier.MOBILE, Tier.CLOUD]
-        eager = Reluctance(patience=0.2, dwell=0.5)
-        impatient = config(broker_url, site, silence=1.0, reluctance=eager)
+        impatient = config(broker_url, site, silence=1.0)
         async with (
             running(run_scheduler(impatient), name="scheduler"),
             running(speak(speaking), name="speak"),
