@@ -4,11 +4,10 @@ import json
 import runpy
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tierline.bundle_map import Block, best_cuts, print_map, to_svg
+from tierline.bundle_inspect import inspect
 from tierline.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def main(args: Namespace) -> int:
     actions: dict[str, Callable[[Namespace], int]] = {
         "build": _build,
         "calibrate": _calibrate,
-        "inspect": _inspect,
+        "inspect": inspect,
         "verify": _verify,
     }
     return actions[args.action](args)
@@ -82,45 +81,7 @@ def _verdict(worst: float, points: int) -> str:
     return f"split differs from unsplit by up to {worst:.3g}, more than rounding; make the bundle again"
 
 
-def _inspect(args: Namespace) -> int:
-    cut = _load(args.folder)
-    blocks = _blocks(cut, timed=args.profile)
-    input_bytes = sum(one.nbytes for one in cut.example[0])
-    if args.svg:
-        Path(args.svg).write_text(to_svg(cut.name, blocks))
-    if args.json:
-        document = {"name": cut.name, "digest": cut.digest, "input_bytes": input_bytes}
-        print(json.dumps(document | {"blocks": [asdict(one) for one in blocks]}))
-    else:
-        print(f"{cut.name} {cut.digest[:12]}: {cut.layers} blocks, {input_bytes:,} bytes go in")
-        print_map(blocks)
-        for sentence in best_cuts(blocks, input_bytes):
-            print(sentence)
-    return 0
-
-
 def _load(folder: str) -> "Split":
     from tierline_models import load
 
     return load(folder)
-
-
-def _blocks(cut: "Split", *, timed: bool) -> list[Block]:
-    seconds = [one.median for one in cut.time_blocks()] if timed else [None] * cut.layers
-    flops = [0, *(point.flops_before for point in cut.points)]
-    flops.append(flops[-1] + cut.points[-1].flops_after)
-    weights = [0, *(point.weight_bytes_before for point in cut.points)]
-    weights.append(weights[-1] + cut.points[-1].weight_bytes_after)
-    ends = [point.bytes for point in cut.points] + [sum(one.nbytes for one in cut.example[1])]
-    shapes = [" + ".join("x".join(map(str, one.shape)) for one in point.tensors) for point in cut.points]
-    return [
-        Block(
-            layer=layer + 1,
-            bytes=ends[layer],
-            carries=[*shapes, "output"][layer],
-            flops=flops[layer + 1] - flops[layer],
-            weight_bytes=weights[layer + 1] - weights[layer],
-            seconds=seconds[layer],
-        )
-        for layer in range(cut.layers)
-    ]

@@ -1,7 +1,7 @@
 """Telling people: tables on stdout, and on a terminal the progress of waits over a second on stderr."""
 
-import asyncio
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -25,7 +25,10 @@ def note(sentence: str) -> None:
 
 @contextmanager
 def progress(about: str, total: int) -> Generator[Callable[[], None]]:
-    """Show how much of `total` is done, once the wait is long enough; yields what to call after each."""
+    """Show how much of `total` is done, once the wait is long enough; yields what to call after each.
+
+    It draws itself only as it is told of progress, so that it takes no time from what is being timed.
+    """
     bar = Progress(
         TextColumn(about),
         BarColumn(),
@@ -33,15 +36,18 @@ def progress(about: str, total: int) -> Generator[Callable[[], None]]:
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
+        auto_refresh=False,
     )
     task = bar.add_task(about, total=total)
-    timer = None
+    timer = threading.Timer(_PATIENCE_SECONDS, bar.start)  # there need not be an event loop
+    timer.daemon = True
     if bar.console.is_terminal:
-        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, bar.start)
+        timer.start()
     try:
-        yield lambda: bar.advance(task)
+        yield lambda: bar.update(task, advance=1, refresh=bar.live.is_started)
     finally:
-        if timer is not None:
-            timer.cancel()
+        timer.cancel()
+        if timer.ident is not None:
+            timer.join()
         if bar.live.is_started:
             bar.stop()

@@ -41,6 +41,11 @@ def name(text: str) -> str:
     return text
 
 
+def counts(text: str) -> list[int]:
+    """Read whole numbers parted by commas."""
+    return [count(one.strip()) for one in text.split(",")]
+
+
 count = whole("a whole number of at least 1", 1, 10**9)
 port = whole("a TCP port: 1 to 65535, or 0 for a free one", 0, 65_535)
 seconds = number("a number of seconds from 0.001 to 86400", 0.001, 86_400)

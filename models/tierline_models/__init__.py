@@ -37,6 +37,19 @@ from tierline_models.pieces import TextInput
 from tierline_models.pixels import ImageInput
 from tierline_models.pretrained import pretrained_encoder, pretrained_tokenizer
 from tierline_models.profile import ModelProfile, profile_model
+from tierline_models.profiles.device import device_class, one_thread
+from tierline_models.profiles.measure import BlockCosts, block_costs, measure_device, sizes_to_measure
+from tierline_models.profiles.records import (
+    BundleProfile,
+    CodecFigure,
+    DeviceProfile,
+    SizeProfile,
+    read_profile,
+)
+from tierline_models.profiles.scaling import Scaled, scale
+from tierline_models.profiles.start import profile_at_start
+from tierline_models.profiles.stored import profile_of, shipped_profile
+from tierline_models.profiles.subject import Subject, subject_of
 from tierline_models.segmented import ExitAnswer, SegmentedModel
 from tierline_models.snippets import Snippet, Source, load_ratings, load_snippets, normalise
 
@@ -44,11 +57,15 @@ __all__ = [
     "ActivationError",
     "Array",
     "Block",
+    "BlockCosts",
     "BlockSeconds",
     "Bundle",
     "BundleError",
+    "BundleProfile",
+    "CodecFigure",
     "CodecReport",
     "Codings",
+    "DeviceProfile",
     "Embedding",
     "ExitAnswer",
     "FetchError",
@@ -65,33 +82,47 @@ __all__ = [
     "PooledHead",
     "RouteData",
     "Sample",
+    "Scaled",
     "SegmentedModel",
     "ShapeError",
+    "SizeProfile",
     "Snippet",
     "Source",
     "Split",
     "SplitError",
     "SplitExit",
     "SplitPoint",
+    "Subject",
     "TensorSpec",
     "TextInput",
     "TokenHead",
     "activations",
     "adapt",
     "attach",
+    "block_costs",
     "codings_from_files",
     "codings_to_files",
+    "device_class",
     "label_by_model",
     "load",
     "load_bundle",
     "load_ratings",
     "load_snippets",
     "measure_budgets",
+    "measure_device",
     "normalise",
+    "one_thread",
     "photographs",
     "pretrained_encoder",
     "pretrained_tokenizer",
+    "profile_at_start",
     "profile_model",
+    "profile_of",
+    "read_profile",
+    "scale",
+    "shipped_profile",
+    "sizes_to_measure",
     "split",
+    "subject_of",
     "write_codings",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tierline_models.card import ModelCardData
 from tierline_models.codings import NOTHING, Codings
+from tierline_models.profiles.records import BundleProfile
 from tierline_models.segmented import SegmentedModel
 
 
@@ -33,6 +34,7 @@ class Bundle:
     example: bytes  # a raw input of typical size, to profile and probe with; needs no data set
     sampler: Sampler
     codings: Codings = NOTHING  # what coding does at its split points
+    profile: BundleProfile | None = None  # what it costs on known classes of devices
 
     def samples(self, split: str, seed: int) -> list[Sample]:
         """Every sample of `train`, `validation` or `test`, in an order that `seed` fixes.

@@ -19,6 +19,7 @@ from tierline_models.errors import InputError
 from tierline_models.fetch import Member, Package, fetch
 from tierline_models.pictures import shipped_photographs
 from tierline_models.pixels import ImageInput
+from tierline_models.profiles.stored import shipped_profile
 from tierline_models.segmented import Exit, SegmentedModel
 
 NAME = "image"
@@ -77,6 +78,7 @@ def load_image() -> Bundle:
         example=example_jpeg(),
         sampler=partial(_samples, digest),
         codings=codings,
+        profile=shipped_profile(NAME, digest),
     )
 
 

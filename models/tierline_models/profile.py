@@ -16,7 +16,8 @@ class ModelProfile:
     block_seconds: tuple[float, ...]  # one per block; the first includes the embedding or stem
     exit_seconds: float  # of one exit, mean over the exits
     preprocess_seconds: float  # raw input to tensor
-    runs: int  # how many passes the medians are over
+    runs: int  # how many passes it stands on
+    scaled_by: float | None = None  # this machine's seconds over those of a shipped profile, if it is one
 
 
 def profile_model(model: SegmentedModel, example: bytes, *, budget_seconds: float = 2.0) -> ModelProfile:

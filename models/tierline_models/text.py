@@ -25,6 +25,7 @@ from tierline_models.heads import TokenHead
 from tierline_models.lora import merge
 from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, load_encoder
 from tierline_models.pieces import TextInput
+from tierline_models.profiles.stored import shipped_profile
 from tierline_models.segmented import Exit, SegmentedModel
 from tierline_models.snippets import load_snippets
 
@@ -106,6 +107,7 @@ def load_text() -> Bundle:
         example=EXAMPLE,
         sampler=sample_snippets,
         codings=codings,
+        profile=shipped_profile(NAME, digest),
     )
 
 

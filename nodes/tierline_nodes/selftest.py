@@ -9,7 +9,7 @@ import structlog
 
 from tierline_broker import CodecCost, ModelCard, Profile
 from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, warm_up
-from tierline_models import Array, Bundle, profile_model
+from tierline_models import Array, Bundle, profile_at_start
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.stopwatch import Spent, Stopwatch
 
@@ -30,7 +30,7 @@ def measure_profile(bundle: Bundle, config: NodeConfig, incarnation: int, slowdo
         slowdown: the emulated slowness, part of what this device is.
     """
     warm_codecs(bundle)
-    timed = profile_model(bundle.model, bundle.example)
+    timed = profile_at_start(bundle)
     return Profile(
         node=config.name,
         tier=config.tier,

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tierline.__main__ import main
+from tierline.bundle_map import Block, best_cuts, in_words, to_svg
 from tierline_models import codings_from_files
 
 MODEL = """
@@ -51,6 +53,49 @@ def test_inspect_shows_a_row_for_each_block(bundle: Path, capsys: pytest.Capture
     assert "LTE" in told
 
 
+def test_a_profile_is_kept_beside_the_bundle_and_runs_are_pooled(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bundle", "inspect", str(bundle), "--json"]
+    told = []
+    for more in (["--profile", "--batches", "1,2"], ["--profile"], []):
+        assert main([*arguments, *more]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+
+    assert [[one["inputs"]["input"][0] for one in each["sizes"]] for each in told] == [
+        [1, 2],
+        [1, 2, 4, 16],
+        [1, 2, 4, 16],
+    ]
+    assert [each["sizes"][0]["runs"] for each in told] == [20, 40, 40]
+    assert told[2]["sizes"] == told[1]["sizes"]
+    assert told[2]["codecs"]["fp16"]["ratio"] == pytest.approx(2, abs=0.2)
+    assert 0.001 < told[2]["codecs"]["int8"]["error"] < 0.05
+    assert [one["link"] for one in told[2]["best"]] == ["LTE", "Wi-Fi", "LAN"]
+    assert all(block["p95_seconds"] >= block["seconds"] > 0 for block in told[2]["blocks"])
+    assert main(["bundle", "verify", str(bundle)]) == 0
+
+
+def test_a_profile_of_a_built_in_bundle_goes_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bundle", "inspect", "text", "--profile"]) == 2
+    assert "say with --out DIR where it shall go" in capsys.readouterr().err
+    assert main(["bundle", "inspect", "text", "--profile", "--lengths", "8", "--out", str(tmp_path)]) == 0
+
+    told = capsys.readouterr().out
+    assert "input 1x8" in told
+    assert [line.count("◆") for line in told.splitlines()[2:8]] == [0, 1, 0, 1, 0, 1]
+    assert json.loads((tmp_path / "profile.json").read_text())["format"] == 1
+
+
+def test_a_damaged_profile_is_told_in_a_sentence(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bundle.parent / "profile.json").write_text("{}")
+
+    assert main(["bundle", "inspect", str(bundle), "--out", str(bundle.parent)]) == 2
+    assert "is no profile that can be used" in capsys.readouterr().err
+
+
 def test_inspect_draws_the_map(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "inspect", str(bundle), "--json", "--svg", str(tmp_path / "map.svg")]) == 0
 
@@ -59,7 +104,33 @@ def test_inspect_draws_the_map(bundle: Path, tmp_path: Path, capsys: pytest.Capt
     drawn = ElementTree.parse(tmp_path / "map.svg").getroot()  # noqa: S314 - we have just written it
     bars = [float(one.get("width", "0")) for one in drawn if one.get("fill") == "#4c78a8"]
     assert bars == sorted(bars, reverse=True)
+    assert "LTE" not in ElementTree.tostring(drawn, "unicode")
     assert len(bars) == 3
+
+
+def test_the_map_marks_exits_and_the_best_cut_for_each_link() -> None:
+    row = {"carries": "1x4", "flops": 10, "weight_bytes": 8, "p95_seconds": 1.0, "memory_bytes": 1}
+    sizes, seconds = (8_000_000, 1_000, 4_000_000), (0.001, 0.001, 0.5)
+    blocks = [
+        Block(layer=k + 1, bytes=sizes[k], frame_bytes=None, exit=k == 1, seconds=seconds[k], **row)
+        for k in range(3)
+    ]
+    best = best_cuts(blocks, 6_000_000)
+
+    assert [(one.link, one.layer) for one in best] == [("LTE", 2), ("Wi-Fi", 2), ("LAN", 2)]
+    assert best[0].seconds == pytest.approx(10 * 0.002 + 1_000 / 0.75e6 + 0.06 + 0.5)
+    rows = [" ".join(one.itertext()) for one in ElementTree.fromstring(to_svg("tiny", blocks, best))]  # noqa: S314
+    assert [row for row in rows if "◆" in row and "MFLOP" in row] == [row for row in rows if "← LTE" in row]
+
+
+def test_a_slow_device_on_a_fast_link_sends_its_input() -> None:
+    row = {"carries": "1x4", "flops": 10, "weight_bytes": 8, "p95_seconds": 1.0, "memory_bytes": 1}
+    blocks = [Block(layer=k, bytes=9**9, frame_bytes=None, exit=False, seconds=1.0, **row) for k in (1, 2)]
+
+    assert [in_words(one, 2) for one in best_cuts(blocks, 100)][2] == (
+        "LAN (100 MB/s, 1 ms): send the input, 2 s"
+    )
+    assert best_cuts([replace(blocks[0], seconds=None), blocks[1]], 100) == []
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,16 @@ PUBLIC = {
         statistics_of warm_up
     """,
     "tierline_models": """
-        ActivationError Array Block BlockSeconds Bundle BundleError CodecReport Codings Embedding
-        ExitAnswer FetchError ImageHead ImageInput InputError Limit LoraLinear ModelCardData
-        ModelError ModelProfile PointBudget PointData PooledHead RouteData Sample SegmentedModel
-        ShapeError Snippet Source Split SplitError SplitExit SplitPoint TensorSpec TextInput
-        TokenHead activations adapt attach codings_from_files codings_to_files label_by_model load
-        load_bundle load_ratings load_snippets measure_budgets normalise photographs
-        pretrained_encoder pretrained_tokenizer profile_model split write_codings
+        ActivationError Array Block BlockCosts BlockSeconds Bundle BundleError BundleProfile
+        CodecFigure CodecReport Codings DeviceProfile Embedding ExitAnswer FetchError ImageHead
+        ImageInput InputError Limit LoraLinear ModelCardData ModelError ModelProfile PointBudget
+        PointData PooledHead RouteData Sample Scaled SegmentedModel ShapeError SizeProfile Snippet
+        Source Split SplitError SplitExit SplitPoint Subject TensorSpec TextInput TokenHead
+        activations adapt attach block_costs codings_from_files codings_to_files device_class
+        label_by_model load load_bundle load_ratings load_snippets measure_budgets measure_device
+        normalise one_thread photographs pretrained_encoder pretrained_tokenizer profile_at_start
+        profile_model profile_of read_profile scale shipped_profile sizes_to_measure split subject_of
+        write_codings
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node
