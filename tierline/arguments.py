@@ -277,6 +277,7 @@ def _bundle(commands: Any) -> None:
     )
     command.add_argument("--name", metavar="NAME", help="build: what the bundle is called (the class's name)")
     command.add_argument("--every", action="store_true", help="build: keep wide split points too")
+    command.add_argument("--onnx", action="store_true", help="build: write each block as ONNX too")
     command.add_argument(
         "--profile",
         action="store_true",

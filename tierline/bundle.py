@@ -34,7 +34,7 @@ def _build(args: Namespace) -> int:
         raise UsageError("build needs --model FILE.py:NAME, a function that returns (model, example_inputs)")
     model, examples = _from_code(args.model)
     cut = split(model, examples, every=args.every)
-    digest = cut.save(args.folder, name=args.name)
+    digest = cut.save(args.folder, name=args.name, onnx=args.onnx)
     return _tell_differences(args, cut, digest)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tierline_models.arrays import Array
 from tierline_models.bundle import Sample
-from tierline_models.codings import Array, CodecReport, PointBudget
+from tierline_models.codings import CodecReport, PointBudget
 from tierline_models.errors import InputError
 from tierline_models.segmented import SegmentedModel
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from tierline_models.arrays import Array
 from tierline_models.card import ModelCardData, PointData
 from tierline_models.errors import BundleError
 
@@ -22,7 +22,6 @@ FORMAT = 1
 PARTS = ("mean", "scale", "outliers")
 _MOST_BYTES = 64 * 2**20
 
-Array = NDArray[Any]
 Calibrations = Mapping[int, Mapping[str, Array]]
 """By split point: mean and scale of each channel (C,), and the numbers of the outlier channels."""
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from tierline_models.arrays import Array, as_tensors
 from tierline_models.errors import BundleError, InputError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+    from torch import Tensor
 
 LONGEST = 20_000  # characters
 MOST_PIECES = 65_536
@@ -56,14 +57,18 @@ class TextInput:
         """One more than the largest number of a piece."""
         return max(self.encoder.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
-    def prepare(self, data: bytes) -> tuple[Tensor, ...]:
-        """Tensors (1, T), what is beyond `longest` pieces not being read; raises InputError."""
+    def arrays(self, data: bytes) -> tuple[Array, ...]:
+        """Arrays (1, T), what is beyond `longest` pieces not being read; raises InputError."""
         encoding = self.encoder.encode(read_text(data))
         if len(encoding.ids) < self.shortest:
             raise InputError(
                 "the text holds nothing to read, only blanks or control characters; send a sentence"
             )
-        return tuple(torch.tensor([_given(encoding, one)]) for one in self.gives)
+        return tuple(np.array([_given(encoding, one)], dtype=np.int64) for one in self.gives)
+
+    def prepare(self, data: bytes) -> tuple["Tensor", ...]:
+        """The same as tensors."""
+        return as_tensors(self.arrays(data))
 
 
 def _encoder(text: str, longest: int) -> "Tokenizer":

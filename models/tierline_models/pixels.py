@@ -4,15 +4,17 @@ import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
+from tierline_models.arrays import Array, as_tensors
 from tierline_models.errors import BundleError, InputError
 from tierline_models.pictures import MAX_BYTES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 64_000_000  # 192 MB when decoded; the sensors of common phones give up to 50 million
@@ -71,12 +73,16 @@ class ImageInput:
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "deviation", tuple(self.deviation))
 
-    def prepare(self, data: bytes) -> tuple[Tensor, ...]:
+    def arrays(self, data: bytes) -> tuple[Array, ...]:
         """The bytes of a JPEG, PNG or WebP file to one (1, C, height, width) float32; raises InputError."""
         pixels = np.array(_decoded(data, self), dtype=np.float32).reshape(self.height, self.width, -1)
         planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)) / np.float32(self.scale)  # (C, H, W)
         mean, deviation = (np.array(one, np.float32)[:, None, None] for one in (self.mean, self.deviation))
-        return (torch.from_numpy((planes - mean) / deviation).unsqueeze(0),)
+        return (((planes - mean) / deviation)[None],)
+
+    def prepare(self, data: bytes) -> tuple["Tensor", ...]:
+        """The same as tensors."""
+        return as_tensors(self.arrays(data))
 
 
 def _decoded(data: bytes, wanted: ImageInput) -> Image.Image:

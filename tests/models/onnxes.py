@@ -47,7 +47,7 @@ class Written:
 
     def block(self, part: Range) -> OnnxBlock:
         model = self.model(part)
-        used = check_model(model, self.stored, "part.onnx")
+        used = check_model(model, self.stored.get, "part.onnx")
         return OnnxBlock(model, {name: self.arrays[name] for name in used}, "part.onnx")
 
 

@@ -4,14 +4,11 @@ import hashlib
 import json
 import re
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
-
-import torch
-from torch import Tensor, nn
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from tierline_models.errors import BundleError
 
@@ -24,24 +21,26 @@ PART = re.compile(
 # What stands beside: measured of it, or the same in another form. Its seal covers these too.
 BESIDE = re.compile(
     r"profile\.json|budgets\.json|calibrations\.safetensors|cartography\.(json|safetensors)"
-    r"|onnx/[0-9]{4,6}\.(onnx|json)|onnx/exits/[0-9]{4,6}\.(onnx|json)",
+    r"|onnx\.json|(blocks|exits)/[0-9]{4,6}\.onnx",
     re.ASCII,
 )
 _JSON_BYTES = 256 * 2**20
 _HEADER_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
-_TYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
+_TYPES = {  # by safetensors' name: what torch and numpy call it, and its bytes
+    "F64": ("float64", 8),
+    "F32": ("float32", 4),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "I64": ("int64", 8),
+    "I32": ("int32", 4),
+    "I16": ("int16", 2),
+    "I8": ("int8", 1),
+    "U8": ("uint8", 1),
+    "BOOL": ("bool", 1),
 }
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +53,21 @@ class WeightSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class Place:
+    """Where in a file a tensor's bytes are, and what it measures."""
+
     begin: int
     end: int
     shape: tuple[int, ...]
     dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory(Generic[T]):
+    """How a library holds tensors."""
+
+    empty: Callable[[tuple[int, ...], str], tuple[T, memoryview]]  # one of this shape and type, and its bytes
+    has_nan: Callable[[T], bool]
 
 
 class Files:
@@ -95,7 +104,7 @@ class Files:
         except UnicodeDecodeError as error:
             raise BundleError(f"{path} is no UTF-8 text; fetch the bundle again") from error
 
-    def tensors(self, name: str, wanted: Mapping[str, WeightSpec] | None) -> dict[str, Tensor]:
+    def read(self, name: str, wanted: Mapping[str, WeightSpec] | None, memory: Memory[T]) -> dict[str, T]:
         """Tensors of one file; all of them if it is not said which are wanted.
 
         The first time the whole file passes by once, for its sum and for the tensors.
@@ -104,12 +113,24 @@ class Files:
         known = name in self._checked
         with path.open("rb") as file:
             reader = _Reader(path, file)
-            found = reader.take(wanted, all_of_it=not known)
+            found = reader.take(wanted, memory, all_of_it=not known)
         if not known:
             self._compare(name, reader.sum.hexdigest())
         for one, tensor in found.items():
-            _check_numbers(path, one, tensor)
+            if memory.has_nan(tensor):
+                raise BundleError(f"{path}: {one} holds values that are no numbers; the bundle is damaged")
         return found
+
+    def places(self, name: str) -> dict[str, Place]:
+        """Where in a file of weights each tensor lies, counted from the file's first byte."""
+        path = self.check(name)
+        with path.open("rb") as file:
+            reader = _Reader(path, file)
+        begin = reader.data
+        return {
+            key: replace(one, begin=begin + one.begin, end=begin + one.end)
+            for key, one in reader.places.items()
+        }
 
     def check(self, name: str) -> Path:
         """The path of a file whose size and sum are as the manifest says."""
@@ -157,11 +178,13 @@ class _Reader:
         length = int.from_bytes(self._read(8), "little")
         if length > min(_HEADER_BYTES, size - 8):
             raise BundleError(f"{path} announces a header of {length} bytes, which it cannot have")
-        self._data = 8 + length  # where the first tensor begins
+        self.data = 8 + length  # where the first tensor begins
         self._end = size
-        self.places = _places(path, self._read(length), size - self._data)
+        self.places = _places(path, self._read(length), size - self.data)
 
-    def take(self, wanted: Mapping[str, WeightSpec] | None, *, all_of_it: bool) -> dict[str, Tensor]:
+    def take(
+        self, wanted: Mapping[str, WeightSpec] | None, memory: Memory[T], *, all_of_it: bool
+    ) -> dict[str, T]:
         """The tensors wanted, else every one; what lies between is read too, or skipped."""
         names = list(self.places) if wanted is None else list(wanted)
         for one in names:
@@ -171,8 +194,8 @@ class _Reader:
                 _check_spec(self._path, one, self.places[one], wanted[one])
         found = {}
         for one in sorted(names, key=lambda one: (self.places[one].begin, self.places[one].end)):
-            self._pass(self._data + self.places[one].begin, all_of_it=all_of_it)
-            found[one] = self._tensor(one)
+            self._pass(self.data + self.places[one].begin, all_of_it=all_of_it)
+            found[one] = self._tensor(one, memory)
         self._pass(self._end, all_of_it=all_of_it)
         return {one: found[one] for one in names}
 
@@ -190,11 +213,10 @@ class _Reader:
         self.sum.update(data)
         return data
 
-    def _tensor(self, name: str) -> Tensor:
+    def _tensor(self, name: str, memory: Memory[T]) -> T:
         place = self.places[name]
-        tensor = torch.empty(place.shape, dtype=getattr(torch, place.dtype))
-        if tensor.numel():
-            into = tensor.reshape(-1).view(torch.uint8).numpy().data
+        tensor, into = memory.empty(place.shape, place.dtype)
+        if into.nbytes:
             if self._file.readinto(into) != place.end - place.begin:  # type: ignore[attr-defined]
                 raise BundleError(f"{self._path} ends within {name}; fetch the bundle again")
             self.sum.update(into)
@@ -223,7 +245,7 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} is no JSON ({error!r:.80}); fetch the bundle again") from error
 
 
-def _places(path: Path, header: bytes, size: int) -> dict[str, _Place]:
+def _places(path: Path, header: bytes, size: int) -> dict[str, Place]:
     """Where each tensor of a safetensors file is, none over another, in `size` bytes of data."""
     try:
         listed = json.loads(header)
@@ -238,29 +260,18 @@ def _places(path: Path, header: bytes, size: int) -> dict[str, _Place]:
     return places
 
 
-def _place(document: dict[str, Any]) -> _Place:
+def _place(document: dict[str, Any]) -> Place:
     begin, end = map(int, document["data_offsets"])
     shape = tuple(map(int, document["shape"]))
-    dtype = _TYPES[document["dtype"]]
+    dtype, item_bytes = _TYPES[document["dtype"]]
     if min(shape, default=0) < 0 or len(shape) > 16:
         raise ValueError("a shape makes no sense")
-    if end - begin != prod(shape) * getattr(torch, dtype).itemsize:
+    if end - begin != prod(shape) * item_bytes:
         raise ValueError("a tensor does not fill its place")
-    return _Place(begin=begin, end=end, shape=shape, dtype=dtype)
+    return Place(begin=begin, end=end, shape=shape, dtype=dtype)
 
 
-def _check_spec(path: Path, name: str, place: _Place, spec: WeightSpec) -> None:
+def _check_spec(path: Path, name: str, place: Place, spec: WeightSpec) -> None:
     if (place.shape, place.dtype) != (spec.shape, spec.dtype):
         found, listed = f"{place.dtype} of shape {place.shape}", f"{spec.dtype} of {spec.shape}"
         raise BundleError(f"{path}: {name} is {found}, the manifest says {listed}")
-
-
-def _check_numbers(path: Path, name: str, tensor: Tensor) -> None:
-    """Refuse NaN, which is the largest of all wherever it is."""
-    if tensor.is_floating_point() and tensor.numel() and bool(tensor.amax().isnan()):
-        raise BundleError(f"{path}: {name} holds values that are no numbers; the bundle is damaged")
-
-
-def as_weight(tensor: Tensor) -> Tensor:
-    """As a module holds it."""
-    return nn.Parameter(tensor, requires_grad=False) if tensor.is_floating_point() else tensor

@@ -9,13 +9,14 @@ from torch import Tensor
 from tierline_models.errors import BundleError
 from tierline_models.graphs.document import program_from_json
 from tierline_models.graphs.exits import ExitGraph
-from tierline_models.graphs.files import Files, WeightSpec, as_weight
+from tierline_models.graphs.files import WeightSpec
 from tierline_models.graphs.manifest import ExitEntry, Manifest, read_manifest
 from tierline_models.graphs.measure import shapes_of
 from tierline_models.graphs.points import TensorSpec
 from tierline_models.graphs.program import Program, Ref
 from tierline_models.graphs.source import GraphSource, Weights
 from tierline_models.graphs.split import Split
+from tierline_models.graphs.tensors import TensorFiles, as_weight
 from tierline_models.pieces import TOKENIZER_BYTES
 from tierline_models.preprocessing import TOKENIZER, Preprocessing, preprocessing_from_json
 
@@ -27,7 +28,7 @@ def load(folder: str | Path) -> Split:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    files = Files(folder, manifest.files, manifest.beside)
+    files = TensorFiles(folder, manifest.files, manifest.beside)
     program, cuts = program_from_json(files.json("graph.json"))
     if len(cuts) != len(manifest.points):
         raise BundleError(f"{folder} lists {len(manifest.points)} split points, its graph has {len(cuts)}")
@@ -47,7 +48,7 @@ def load(folder: str | Path) -> Split:
     )
 
 
-def _weights(files: Files, specs: Mapping[str, WeightSpec]) -> Weights:
+def _weights(files: TensorFiles, specs: Mapping[str, WeightSpec]) -> Weights:
     """Weights that are read when somebody wants them."""
 
     def fetch(names: Sequence[str]) -> dict[str, Tensor]:
@@ -60,14 +61,14 @@ def _weights(files: Files, specs: Mapping[str, WeightSpec]) -> Weights:
     return Weights(tuple(specs), fetch)
 
 
-def _exit(files: Files, entry: ExitEntry, manifest: Manifest) -> ExitGraph:
+def _exit(files: TensorFiles, entry: ExitEntry, manifest: Manifest) -> ExitGraph:
     """An exit whose graph makes logits of what travels to it."""
     about, file = entry.about, f"exits/{entry.about.layer:04}.json"
     program, cuts = program_from_json(files.json(file), file)
     tensors = manifest.points[about.layer - 1].tensors
     if cuts or len(program.inputs) != len(tensors):
         raise BundleError(f"{file} does not take the {len(tensors)} tensors that travel to it")
-    shapes = _follow(file, program, entry.weights, tensors)
+    shapes = follow(file, program, entry.weights, tensors)
     match program.outputs:
         case (Ref(name),) if program.structure == 0:
             shape, dtype = shapes.get(name, ((), ""))
@@ -81,7 +82,7 @@ def _exit(files: Files, entry: ExitEntry, manifest: Manifest) -> ExitGraph:
     return ExitGraph(about=about, program=program, weights=_weights(files, entry.weights))
 
 
-def _preprocessing(files: Files, manifest: Manifest) -> Preprocessing | None:
+def _preprocessing(files: TensorFiles, manifest: Manifest) -> Preprocessing | None:
     tokenizer = files.text(TOKENIZER, limit=TOKENIZER_BYTES) if TOKENIZER in files else None
     return preprocessing_from_json(manifest.preprocessing, tokenizer)
 
@@ -90,7 +91,7 @@ def _check_shapes(folder: Path, program: Program, manifest: Manifest) -> None:
     """Follow the shapes through the graph without computing or allocating anything."""
     if tuple(spec.name for spec in manifest.inputs) != program.inputs:
         raise BundleError(f"{folder}: the manifest's inputs are not the graph's")
-    shapes = _follow("graph.json", program, manifest.weights, manifest.inputs)
+    shapes = follow("graph.json", program, manifest.weights, manifest.inputs)
     for point in manifest.points:
         for spec in point.tensors:
             if shapes.get(spec.name) != (spec.shape, spec.dtype):
@@ -100,7 +101,7 @@ def _check_shapes(folder: Path, program: Program, manifest: Manifest) -> None:
                 )
 
 
-def _follow(
+def follow(
     file: str, program: Program, weights: Mapping[str, WeightSpec], inputs: Sequence[TensorSpec]
 ) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and type of every value of a graph."""

@@ -85,7 +85,12 @@ class Split:
     @property
     def exits(self) -> tuple[SplitExit, ...]:
         """The early exits, in order."""
-        return tuple(self._exits[layer].about for layer in sorted(self._exits))
+        return tuple(one.about for one in self.exit_graphs)
+
+    @property
+    def exit_graphs(self) -> tuple[ExitGraph, ...]:
+        """What the early exits compute, in order."""
+        return tuple(self._exits[layer] for layer in sorted(self._exits))
 
     def add_exit(self, k: int, head: nn.Module, *, temperature: float = 1.0) -> SplitExit:
         """Attach a head at split point k, replacing one that is there.
@@ -155,6 +160,7 @@ class Split:
         name: str | None = None,
         labels: Sequence[str] = (),
         preprocessing: Preprocessing | None = None,
+        onnx: bool = False,
     ) -> str:
         """Write a bundle, replacing one that is there, and return its digest.
 
@@ -163,6 +169,7 @@ class Split:
             name: what people call it; the model's class if nothing is said.
             labels: of the classes, in the order of the logits.
             preprocessing: how a raw input becomes what the model takes; else inputs are tensors.
+            onnx: put each block and exit beside its weights as ONNX too, for nodes without torch.
         """
         if not isinstance(self.source, GraphSource):
             raise SplitError(
@@ -184,10 +191,15 @@ class Split:
             example=self._example(),
             labels=labels,
             temperature=self.temperature,
-            exits=[self._exits[layer] for layer in sorted(self._exits)],
+            exits=self.exit_graphs,
             preprocessing=preprocessing or self.preprocessing,
         )
-        return save_bundle(Path(folder), contents)
+        digest = save_bundle(Path(folder), contents)
+        if onnx:
+            from tierline_models.onnx.attach import attach_onnx  # needs the extra `onnx`, and loads bundles
+
+            attach_onnx(folder)
+        return digest
 
     def _point(self, k: int) -> SplitPoint:
         if not -len(self.points) <= k < len(self.points):

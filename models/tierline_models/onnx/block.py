@@ -1,15 +1,12 @@
 """Run one block with onnxruntime; needs no torch."""
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import onnxruntime
 
+from tierline_models.arrays import Array
 from tierline_models.errors import BundleError
 from tierline_models.onnx.check import WEIGHT
-
-Array = np.ndarray[Any, Any]
 
 
 class OnnxBlock:

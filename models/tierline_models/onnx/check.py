@@ -1,6 +1,6 @@
 """Check an ONNX file as if an enemy had written it, before onnxruntime sees it; needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +51,15 @@ class Stored:
     bytes: int
 
 
-def check_model(data: bytes, stored: Mapping[str, Stored], where: str) -> tuple[str, ...]:
+Find = Callable[[str], Stored | None]
+
+
+def check_model(data: bytes, find: Find, where: str) -> tuple[str, ...]:
     """Refuse a model that is not as we write it.
 
     Args:
         data: the file.
-        stored: the bundle's weights that it may use.
+        find: the bundle's own weight of a name, None where it has none.
         where: the file's name, to be told.
 
     Returns:
@@ -80,11 +83,11 @@ def check_model(data: bytes, stored: Mapping[str, Stored], where: str) -> tuple[
         raise BundleError(f"{where} holds more than a graph and its constants; it was not made by Tierline")
     for node in graph.node:
         _check_node(node, where)
-    return tuple(name for one in graph.initializer if (name := _check_initializer(one, stored, where)))
+    return tuple(name for one in graph.initializer if (name := _check_initializer(one, find, where)))
 
 
 def _check_node(node: NodeProto, where: str) -> None:
-    if node.domain or node.op_type not in OPERATORS:
+    if node.domain or node.overload or node.op_type not in OPERATORS:
         name = f"{node.domain}.{node.op_type}".strip(".")
         raise BundleError(
             f"{where} calls {name!r:.80}, which is not among the operators that a bundle may use"
@@ -94,18 +97,19 @@ def _check_node(node: NodeProto, where: str) -> None:
             raise BundleError(f"{where}: {node.op_type} has {attribute.name!r:.40}, which is no plain value")
 
 
-def _check_initializer(tensor: TensorProto, stored: Mapping[str, Stored], where: str) -> str:
+def _check_initializer(tensor: TensorProto, find: Find, where: str) -> str:
     """The weight that this is; empty for a constant."""
     if tensor.data_location != TensorProto.EXTERNAL:
         if tensor.name.startswith(WEIGHT) or tensor.external_data or tensor.ByteSize() > MOST_INLINE:
             raise BundleError(f"{where}: {tensor.name!r:.60} is no constant as this version writes it")
         return ""
     name = tensor.name.removeprefix(WEIGHT)
-    if not tensor.name.startswith(WEIGHT) or name not in stored:
+    stored = find(name) if tensor.name.startswith(WEIGHT) else None
+    if stored is None:
         raise BundleError(
             f"{where} wants {tensor.name!r:.60} from elsewhere, which is no weight of the bundle"
         )
-    if describe(tensor) != describe(external(tensor.name, stored[name])):
+    if describe(tensor) != describe(external(tensor.name, stored)):
         raise BundleError(f"{where}: {name} is not where the bundle has it, or does not measure the same")
     return name
 
