@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tierline_broker import Profile, Tier, running
+from tierline_broker import Profile, Telemetry, Tier, running
 from tierline_replay import (
     Live,
     Outcome,
@@ -105,7 +105,9 @@ def _room(profile: Profile | None) -> str:
 
 
 def _nodes(live: Live) -> Table:
-    table = Table("node", "state", "busy", "queue", "served", "answered", "worked", "sent", box=None)
+    table = Table(
+        "node", "state", "busy", "queue", "served", "answered", "worked", "sent", "mostly as", box=None
+    )
     for name, birth in sorted(live.births.items(), key=lambda item: (item[1].tier or "z", item[0])):
         report = live.telemetry.get(name)
         if birth.role == "scheduler" or report is None:
@@ -120,8 +122,18 @@ def _nodes(live: Live) -> Table:
             str(report.answered),
             f"{report.work_seconds:.1f} s",
             size_in_words(report.sent_bytes),
+            _most_used(report),
         )
     return table
+
+
+def _most_used(report: Telemetry) -> str:
+    """Return the codec of most activations that a node sent on, and how much smaller that made them."""
+    used = {codec: use for codec, use in report.codecs.items() if use.sent_bytes}
+    if not used:
+        return ""
+    codec = max(used, key=lambda name: used[name].sent)
+    return f"{codec} {used[codec].array_bytes / used[codec].sent_bytes:.1f}x"
 
 
 def _plan(live: Live) -> Text:

@@ -10,6 +10,7 @@ from tierline.view import picture, showing, size_in_words
 from tierline_broker import (
     Answer,
     Birth,
+    CodecUse,
     ModelCard,
     Plan,
     Pool,
@@ -70,6 +71,10 @@ def live() -> Live:
             busy=0.25,
             arrival_rate=2.0,
             sent_bytes=123_456,
+            codecs={
+                "int8": CodecUse(sent=9, sent_bytes=90_000, array_bytes=356_000),
+                "raw": CodecUse(received=9),
+            },
         )
     }
     live.plans = [
@@ -111,7 +116,7 @@ def test_the_view_says_what_the_phone_has_room_for(live: Live) -> None:
 
 def test_the_view_shows_nodes_plan_shares_and_progress(shown: str) -> None:
     assert "25%" in shown
-    assert "123 kB" in shown
+    assert "123 kB  int8 4.0x" in shown
     assert "plan 7: mobile blocks 1-2, int8 to edge blocks 3-4; up to 80 ms predicted" in shown
     assert "mobile 50%  edge 25%  cloud 25%" in shown
     assert "120 ms" in shown
