@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 def run(args: Namespace) -> int:
     """Measure, write, tell."""
-    from tierline_models import Limit, codings_to_files, load_bundle, write_codings
+    from tierline_models import Limit, codings_to_files, load_bundle
 
     bundle = load_bundle(args.folder)
     measure, channels = _samples(bundle, args)
@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
     codings = measure_codings(bundle, measure, channels, limit)
     made = _made(args, len(measure), len(channels))
     files = codings_to_files(codings, asdict(limit), made)
-    written = write_codings(args.folder, files, None if args.out is None else Path(args.out))
+    written = _write(args, files)
     if args.json:
         points = [asdict(budget) for budget in codings.budgets]
         print(json.dumps({"made": made, "limit": asdict(limit), "points": points}))
@@ -46,6 +46,16 @@ def run(args: Namespace) -> int:
         _show(codings)
     note(f"written to {', '.join(map(str, written))}")
     return 0
+
+
+def _write(args: Namespace, files: Mapping[str, bytes]) -> list[Path]:
+    """Put both files where they are asked for: else beside a saved bundle's, or where releases have them."""
+    from tierline_models import attach, write_codings
+
+    if args.out is None and (Path(args.folder) / "bundle.json").is_file():
+        attach(args.folder, files)
+        return [Path(args.folder) / name for name in files]
+    return write_codings(args.folder, files, None if args.out is None else Path(args.out))
 
 
 def measure_codings(

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from tierline_models.profiles.start import profile_at_start
     from tierline_models.profiles.stored import profile_of, shipped_profile
     from tierline_models.profiles.subject import Subject, subject_of
-    from tierline_models.segmented import ExitAnswer, SegmentedModel
+    from tierline_models.segmented import Carried, ExitAnswer, SegmentedModel
     from tierline_models.snippets import Snippet, Source, load_ratings, load_snippets, normalise
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleProfile",
+    "Carried",
     "CodecFigure",
     "CodecReport",
     "Codings",
@@ -162,7 +163,7 @@ _NAMES = {
     "profiles.start": "profile_at_start",
     "profiles.stored": "profile_of shipped_profile",
     "profiles.subject": "Subject subject_of",
-    "segmented": "ExitAnswer SegmentedModel",
+    "segmented": "Carried ExitAnswer SegmentedModel",
     "snippets": "Snippet Source load_ratings load_snippets normalise",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

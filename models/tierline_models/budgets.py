@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from tierline_models.arrays import Array
 from tierline_models.bundle import Sample
 from tierline_models.codings import CodecReport, PointBudget
 from tierline_models.errors import InputError
-from tierline_models.segmented import SegmentedModel
+from tierline_models.segmented import Carried, SegmentedModel
 
 Coder = Callable[[Array], tuple[Array, int]]
 """An activation to what a receiver makes of it, and the bytes of the frame between them."""
@@ -64,13 +65,16 @@ def at_most(successes: int, trials: int, chance: float) -> float:
 
 
 def activations(model: SegmentedModel, samples: Sequence[Sample]) -> dict[int, list[Array]]:
-    """What leaves each block but the last, sample by sample: what channels are calibrated on."""
-    found: dict[int, list[Array]] = {layer: [] for layer in range(1, len(model.blocks))}
+    """What leaves each block but the last, sample by sample: what channels are calibrated on.
+
+    Where several tensors travel together there is nothing.
+    """
+    lone = [layer for layer in range(1, len(model.blocks)) if len(model.travelling(layer)) == 1]
+    found: dict[int, list[Array]] = {layer: [] for layer in lone}
     for sample in samples:
-        x = model.preprocess(sample.data)
+        states = _states(model, sample)
         for layer, arrays in found.items():
-            x = model.run(x, layer - 1, layer)
-            arrays.append(x.numpy())
+            arrays.append(_array(states[layer - 1]))
     return found
 
 
@@ -86,7 +90,8 @@ def measure_budgets(
     Args:
         model: with all its blocks.
         samples: that were not trained on, at least one.
-        coders: what to try, by split point and name; raw needs none.
+        coders: what to try, by split point and name; raw needs none, and where several tensors travel
+            together nothing is tried.
         limit: what may happen to the answers.
         progress: told after each sample how many are done.
 
@@ -98,6 +103,7 @@ def measure_budgets(
             f"{len(samples)} samples cannot show that under {limit.changed:.2%} of the labels change;"
             f" give at least {limit.least_samples}, or allow more changes"
         )
+    coders = {layer: some for layer, some in coders.items() if len(model.travelling(layer)) == 1}
     tallies = {(layer, name): _Tally() for layer, some in coders.items() for name in some}
     for done, sample in enumerate(samples, start=1):
         states = _states(model, sample)
@@ -138,16 +144,22 @@ class _Tally:
         )
 
 
-def _states(model: SegmentedModel, sample: Sample) -> list[Tensor]:
+def _array(carried: Carried) -> Array:
+    """What travels where it is one tensor."""
+    return (carried if isinstance(carried, Tensor) else carried[0]).numpy()
+
+
+def _states(model: SegmentedModel, sample: Sample) -> list[Carried]:
     """What leaves each block."""
-    x, states = model.preprocess(sample.data), []
+    x = model.preprocess(sample.data)
+    states: list[Carried] = []
     for layer in range(1, len(model.blocks) + 1):
         x = model.run(x, layer - 1, layer)
         states.append(x)
     return states
 
 
-def _answers(model: SegmentedModel, states: Sequence[Tensor]) -> dict[int, str]:
+def _answers(model: SegmentedModel, states: Sequence[Carried]) -> dict[int, str]:
     return {layer: model.exit(layer, states[layer - 1]).label for layer in model.exits}
 
 
@@ -155,14 +167,14 @@ def _cross(
     model: SegmentedModel,
     layer: int,
     coders: Mapping[str, Coder],
-    states: Sequence[Tensor],
+    states: Sequence[Carried],
     truth: tuple[Mapping[int, str], str | None],
     tallies: Mapping[tuple[int, str], _Tally],
     limit: Limit,
     samples: int,
 ) -> None:
     """Send one sample across one split point; codecs that lose the same are computed once."""
-    array = states[layer - 1].numpy()
+    array = _array(states[layer - 1])
     seen: dict[bytes, tuple[dict[int, str], float]] = {}
     wanted, label = truth
     for name, coder in coders.items():
@@ -183,15 +195,20 @@ def _cross(
             tally.losses[leave] += (wanted[leave] == label) - (answer == label)
 
 
-def _onward(model: SegmentedModel, layer: int, x: Tensor, whole: Tensor) -> tuple[dict[int, str], float]:
+def _onward(model: SegmentedModel, layer: int, x: Carried, whole: Carried) -> tuple[dict[int, str], float]:
     """The labels of the exits after a layer, and how alike the last block's activation is."""
     answers: dict[int, str] = {}
     for leave in model.exits:
         if leave > layer:
             x, layer = model.run(x, layer, leave), leave
             answers[leave] = model.exit(leave, x).label
-    flat, other = x.flatten().double(), whole.flatten().double()
+    flat, other = _flat(x), _flat(whole)
     return answers, float(torch.nn.functional.cosine_similarity(flat, other, dim=0))
+
+
+def _flat(returned: Carried) -> Tensor:
+    """All values of whatever leaves a block."""
+    return torch.cat([one.flatten().double() for one in tree_leaves(returned)])
 
 
 def _relative(received: Array, array: Array) -> float:

@@ -9,6 +9,8 @@ import torch
 from tierline_models.bundle import Bundle
 from tierline_models.errors import BundleError
 
+BUILT_IN = ("text", "image")
+
 Loader = Callable[[], Bundle]
 
 
@@ -19,11 +21,15 @@ def load_bundle(name: str | Path, *, max_layer: int | None = None) -> Bundle:
     for bit only where all nodes sum in the same order.
 
     Args:
-        name: `text`, `image`, or a directory.
+        name: `text`, `image`, or a directory that `Split.save` wrote.
         max_layer: keep only blocks 1..max_layer in memory.
     """
-    loader = _loader(name)
     torch.set_num_threads(1)
+    if str(name) not in BUILT_IN and (Path(name) / "bundle.json").is_file():
+        from tierline_models.saved import load_saved
+
+        return load_saved(Path(name), max_layer=max_layer)
+    loader = _loader(name)
     bundle = loader()
     if max_layer is None:
         return bundle
@@ -46,10 +52,6 @@ def _loader(name: str | Path) -> Loader:
 
 
 def _unknown(path: Path) -> BundleError:
-    if (path / "bundle.json").is_file():
-        return BundleError(
-            f"{path} is a bundle of another version; this release runs only `text` and `image`"
-        )
     if path.is_dir():
         return BundleError(f"{path} holds no bundle.json, so it is no bundle; try `text` or `image`")
     return BundleError(f"there is no bundle called {str(path)!r}; try `text` or `image`")

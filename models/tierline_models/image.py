@@ -20,7 +20,7 @@ from tierline_models.fetch import Member, Package, fetch
 from tierline_models.pictures import shipped_photographs
 from tierline_models.pixels import ImageInput
 from tierline_models.profiles.stored import shipped_profile
-from tierline_models.segmented import Exit, SegmentedModel
+from tierline_models.segmented import Exit, SegmentedModel, alone
 
 NAME = "image"
 ARCHITECTURE = 1  # to be raised whenever the same weights compute something else
@@ -90,7 +90,7 @@ def load_model() -> SegmentedModel:
         blocks=network.blocks(),
         exits={len(SHAPES): Exit(head=network.head)},  # temperature 1: no labelled images to calibrate on
         labels=class_names(names),
-        sizes=[(1, shape.out_channels, shape.out_side, shape.out_side) for shape in SHAPES],
+        travelling=[alone((1, shape.out_channels, shape.out_side, shape.out_side)) for shape in SHAPES],
         preprocess=image_tensor,
     )
 

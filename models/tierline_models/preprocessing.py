@@ -1,13 +1,13 @@
 """Preprocessing as data: what a bundle says of how a raw input becomes what its model takes."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from tierline_models.errors import BundleError
 from tierline_models.pieces import TextInput
 from tierline_models.pixels import ImageInput
 
-Preprocessing = TextInput | ImageInput
+Preprocessing: TypeAlias = TextInput | ImageInput
 TOKENIZER = "tokenizer.json"  # the file that holds a TextInput's tokenizer
 
 

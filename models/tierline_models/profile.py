@@ -4,9 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from tierline_models.segmented import SegmentedModel
+from tierline_models.segmented import Carried, SegmentedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class _Pass:
 
 def _time_pass(model: SegmentedModel, example: bytes) -> _Pass:
     start = time.perf_counter()
-    x: Tensor = model.preprocess(example)
+    x: Carried = model.preprocess(example)
     preprocess = time.perf_counter() - start
     blocks: list[float] = []
     exits = 0.0

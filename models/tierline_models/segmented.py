@@ -13,8 +13,25 @@ from torch import Tensor, nn
 
 from tierline_models.errors import ActivationError, BundleError, ShapeError
 
+Carried = Tensor | tuple[Tensor, ...]
+"""What passes between blocks: one tensor, or several that travel together."""
+
 Sizes = tuple[int | range, ...]
 """What an activation may measure, dimension by dimension: one size, or a range of sizes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Travelling:
+    """One of the tensors that travel after a block."""
+
+    sizes: Sizes
+    dtype: str = "float32"
+    name: str = ""  # in the frame; one that travels alone needs none
+
+
+def alone(sizes: Sizes) -> tuple[Travelling, ...]:
+    """What travels where it is one tensor of float32."""
+    return (Travelling(sizes=sizes),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +56,7 @@ class SegmentedModel:
     """Blocks 1..n of one model and the exits after some of them; holds weights, keeps no state of a sample.
 
     Everything runs without gradients, in eval mode, on a batch of one. What a block needs besides its
-    activation (positions, a mask) it makes itself, so one tensor is all that ever travels.
+    activation (positions, a mask) it makes itself; several tensors travel only where a split model has skips.
     """
 
     def __init__(
@@ -48,24 +65,24 @@ class SegmentedModel:
         blocks: Sequence[nn.Module],
         exits: Mapping[int, Exit],
         labels: tuple[str, ...],
-        sizes: Sequence[Sizes],
-        preprocess: Callable[[bytes], Tensor],
+        travelling: Sequence[Sequence[Travelling]],
+        preprocess: Callable[[bytes], Carried],
     ) -> None:
         """Put a model together.
 
         Args:
-            blocks: tensor to tensor, in order; the first takes what `preprocess` returns.
+            blocks: from what travels to what travels, in order; the first takes what `preprocess` returns.
             exits: by layer.
             labels: the name of each class, in the order of the logits.
-            sizes: what the activation after each block measures; one entry per block.
-            preprocess: raw input to tensor; raises InputError for an input that it cannot use.
+            travelling: what the activation after each block measures; one entry per block.
+            preprocess: raw input to what block 1 takes; raises InputError for an input that it cannot use.
         """
         self.blocks = nn.ModuleList(blocks).eval()
         self.exits = {layer: exits[layer] for layer in sorted(exits)}
         for leave in self.exits.values():
             leave.head.eval()
         self.labels = labels
-        self._sizes = tuple(sizes)
+        self._travelling = tuple(tuple(parts) for parts in travelling)
         self._preprocess = preprocess
 
     def load_range(self, max_layer: int) -> "SegmentedModel":
@@ -76,15 +93,15 @@ class SegmentedModel:
             blocks=list(self.blocks)[:max_layer],
             exits={layer: leave for layer, leave in self.exits.items() if layer <= max_layer},
             labels=self.labels,
-            sizes=self._sizes[:max_layer],
+            travelling=self._travelling[:max_layer],
             preprocess=self._preprocess,
         )
 
-    def preprocess(self, data: bytes) -> Tensor:
-        """Raw input to the tensor that block 1 takes; raises InputError."""
+    def preprocess(self, data: bytes) -> Carried:
+        """Raw input to what block 1 takes; raises InputError."""
         return self._preprocess(data)
 
-    def run(self, x: Tensor, first: int, last: int) -> Tensor:
+    def run(self, x: Carried, first: int, last: int) -> Carried:
         """Bring a sample from layer `first` to layer `last`: blocks first+1..last."""
         if not 0 <= first <= last <= len(self.blocks):
             raise BundleError(f"this node holds blocks 1 to {len(self.blocks)}, not {first + 1} to {last}")
@@ -97,7 +114,7 @@ class SegmentedModel:
         """The last exit that running from `first` to `last` passes, if there is one."""
         return max((layer for layer in self.exits if first < layer <= last), default=None)
 
-    def run_with_exit(self, x: Tensor, first: int, last: int) -> tuple[Tensor, ExitAnswer | None]:
+    def run_with_exit(self, x: Carried, first: int, last: int) -> tuple[Carried, ExitAnswer | None]:
         """`run`, and the answer of the last exit on the way."""
         layer = self.exit_in(first, last)
         if layer is None:
@@ -105,7 +122,7 @@ class SegmentedModel:
         x = self.run(x, first, layer)
         return self.run(x, layer, last), self.exit(layer, x)
 
-    def logits(self, layer: int, x: Tensor) -> Tensor:
+    def logits(self, layer: int, x: Carried) -> Tensor:
         """The logits (1, classes) of the exit after block `layer`, uncalibrated."""
         if layer not in self.exits:
             raise BundleError(f"this model has no exit after block {layer}; it has {list(self.exits)}")
@@ -113,7 +130,7 @@ class SegmentedModel:
             logits: Tensor = self.exits[layer].head(x)
         return logits
 
-    def exit(self, layer: int, x: Tensor) -> ExitAnswer:
+    def exit(self, layer: int, x: Carried) -> ExitAnswer:
         """Answer at the exit after block `layer`; raises ActivationError if the values are no numbers."""
         logits = self.logits(layer, x)[0]
         if not torch.isfinite(logits).all():
@@ -130,30 +147,42 @@ class SegmentedModel:
             confidence=min(1.0, float(calibrated[best])),
         )
 
-    def unsplit(self, x: Tensor) -> Tensor:
+    def unsplit(self, x: Carried) -> Tensor:
         """The logits (1, classes) of the whole model in one go."""
         last = len(self.blocks)
         return self.logits(last, self.run(x, 0, last))
 
+    def travelling(self, layer: int) -> tuple[Travelling, ...]:
+        """The tensors that travel after block `layer`; raises ShapeError where there is no such block."""
+        self._check_layer(layer)
+        return self._travelling[layer - 1]
+
     def activation_bytes(self, layer: int) -> int:
         """Bytes of the largest activation after block `layer`; raises ShapeError where there is none."""
-        self._check_layer(layer)
-        return 4 * prod(_largest(size) for size in self._sizes[layer - 1])
+        return sum(
+            prod(map(_largest, part.sizes)) * getattr(torch, part.dtype).itemsize
+            for part in self.travelling(layer)
+        )
 
-    def check_activation(self, layer: int, shape: Sequence[int], dtype: str) -> None:
-        """Refuse an activation that the block after `layer` cannot take, before anything runs on it.
+    def check_activation(self, layer: int, shape: Sequence[int], dtype: str, name: str = "") -> None:
+        """Refuse a tensor that the block after `layer` cannot take, before anything runs on it.
 
         Args:
             layer: blocks computed by the sender.
             shape: of the array as received.
             dtype: its type as numpy or torch names it, `float32`.
+            name: which of those that travel there.
         """
-        self._check_layer(layer)
-        sizes = self._sizes[layer - 1]
-        fits = len(shape) == len(sizes) and all(map(_fits, shape, sizes))
-        if not fits or dtype.removeprefix("torch.") != "float32":
+        parts = {part.name: part for part in self.travelling(layer)}
+        if name not in parts:
+            raise ShapeError(
+                layer, f"tensors called {', '.join(parts) or 'nothing'}", f"one called {name!r:.40}"
+            )
+        part = parts[name]
+        fits = len(shape) == len(part.sizes) and all(map(_fits, shape, part.sizes))
+        if not fits or dtype.removeprefix("torch.") != part.dtype:
             actual = f"{dtype} of shape ({', '.join(map(str, shape))})"
-            raise ShapeError(layer, f"float32 of shape ({', '.join(map(_named, sizes))})", actual)
+            raise ShapeError(layer, f"{part.dtype} of shape ({', '.join(map(_named, part.sizes))})", actual)
 
     def _check_layer(self, layer: int) -> None:
         if not 1 <= layer <= len(self.blocks):

@@ -26,7 +26,7 @@ from tierline_models.lora import merge
 from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, load_encoder
 from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import shipped_profile
-from tierline_models.segmented import Exit, SegmentedModel
+from tierline_models.segmented import Exit, SegmentedModel, alone
 from tierline_models.snippets import load_snippets
 
 NAME = "text"
@@ -139,7 +139,8 @@ def build_model(folder: Path, adapter: bytes, temperatures: Mapping[int, float])
         blocks=[FirstBlock(embedding, first), *rest],
         exits=exits,
         labels=LABELS,
-        sizes=[(1, range(2, WINDOW + 1), HIDDEN)] * BLOCKS,  # (B, T, H); no text has fewer than two pieces
+        travelling=[alone((1, range(2, WINDOW + 1), HIDDEN))]
+        * BLOCKS,  # (B, T, H); no text has fewer than two
         preprocess=lambda data: text.prepare(data)[0],
     )
 

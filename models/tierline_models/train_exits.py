@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from tierline_models.bundle import Sample
 from tierline_models.calibration import fit_temperature
@@ -25,7 +26,7 @@ from tierline_models.lora import adapter_state
 from tierline_models.measure import run_exits
 from tierline_models.minilm import load_encoder
 from tierline_models.routes import route_table
-from tierline_models.segmented import SegmentedModel
+from tierline_models.segmented import Carried, SegmentedModel
 from tierline_models.snippets import Snippet, load_snippets
 from tierline_models.text import (
     ADAPTER_FILE,
@@ -77,7 +78,7 @@ def make_manifest(model: SegmentedModel, samples: Sequence[Sample], made: Mappin
     return Manifest(
         temperatures=temperatures,
         input_bytes=round(statistics.mean(len(sample.data) for sample in samples)),
-        pieces=round(statistics.mean(model.preprocess(sample.data).shape[1] for sample in samples)),
+        pieces=round(statistics.mean(_pieces(model.preprocess(sample.data)) for sample in samples)),
         accuracy=float(correct[EXITS[-1]].double().mean()),
         routes=route_table(confidence, correct),
         made=dict(made),
@@ -123,6 +124,11 @@ def _made(settings: Settings) -> dict[str, str]:
         "torch": torch.__version__,
         "machine": platform.machine(),
     }
+
+
+def _pieces(ids: Carried) -> int:
+    """T of (1, T)."""
+    return (ids if isinstance(ids, Tensor) else ids[0]).shape[1]
 
 
 def _examples(tokenizer_file: Path, snippets: Sequence[Snippet]) -> list[Example]:

@@ -9,7 +9,9 @@ import structlog
 
 from tierline_broker import CodecCost, ModelCard, Profile
 from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, warm_up
-from tierline_models import Array, Bundle, profile_at_start
+from tierline_models import Array, Bundle, Codings, profile_at_start
+from tierline_nodes.activation import pack, unpack, widest
+from tierline_nodes.coding import DEFAULT, make_coder
 from tierline_nodes.config import NodeConfig
 from tierline_nodes.stopwatch import Spent, Stopwatch
 
@@ -62,11 +64,15 @@ def warm_codecs(bundle: Bundle) -> None:
 def codec_seconds(bundle: Bundle) -> float:
     """Return the median seconds of one encode and decode of this model's first activation."""
     model = bundle.model
-    activation = model.run(model.preprocess(bundle.example), 0, 1)
+    carried, coder = (
+        model.run(model.preprocess(bundle.example), 0, 1),
+        make_coder(Codings(calibrations={}), {}),
+    )
     rounds = []
     for _ in range(CODEC_ROUNDS):
         watch = Stopwatch()
-        decode(encode(activation, codec="int8-lz4"))
+        coded = pack(model, coder, 1, carried, DEFAULT, None)
+        unpack(model, coder, 1, coded.payload, coded.codec)
         rounds.append(watch.lap().cpu)
     return median(rounds)
 
@@ -79,7 +85,7 @@ def codec_costs(bundle: Bundle, slowdown: float) -> dict[str, CodecCost]:
         slowdown: of the emulated device, part of what it takes.
     """
     model, layer = bundle.model, _widest(bundle)
-    array = model.run(model.preprocess(bundle.example), 0, layer).numpy()
+    array = widest(model.run(model.preprocess(bundle.example), 0, layer)).numpy()
     parts = bundle.codings.calibrations.get(layer)
     calibration = None if parts is None else Calibration.from_arrays(parts)
     return {codec: _cost(codec, calibration, array, slowdown) for codec in _codecs(calibration)}

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from tierline_broker import RAW_INPUT, Answer, Route, Tier, Work
-from tierline_codecs import CodecError, Limits
-from tierline_models import ActivationError, Bundle, InputError
+from tierline_codecs import CodecError
+from tierline_models import ActivationError, Bundle, Carried, InputError
+from tierline_nodes.activation import pack, unpack
 from tierline_nodes.coding import Coder
 from tierline_nodes.errors import SampleError
 from tierline_nodes.routing import Answered, Decision, Onward, decide, exit_within, target_layer
@@ -69,7 +68,7 @@ def pass_stage(
     )
     if isinstance(decision, Answered):
         return passed
-    return _packed(passed, coder, decision.stage.codec, work, state, rate)
+    return _packed(bundle, passed, coder, decision.stage.codec, work, state, rate)
 
 
 def _reach(bundle: Bundle, work: Work, route: Route) -> int:
@@ -83,15 +82,12 @@ def _reach(bundle: Bundle, work: Work, route: Route) -> int:
     return last
 
 
-def _received(bundle: Bundle, coder: Coder, work: Work) -> torch.Tensor:
+def _received(bundle: Bundle, coder: Coder, work: Work) -> Carried:
     """Return what block `work.layer` + 1 takes: the prepared input, or the activation that arrived."""
     try:
         if work.codec == RAW_INPUT:
             return bundle.model.preprocess(work.payload)
-        limits = Limits(array_bytes=bundle.model.activation_bytes(work.layer))
-        array = coder.decode(work.payload, work.layer, work.codec, limits)
-        bundle.model.check_activation(work.layer, array.shape, str(array.dtype))
-        return torch.from_numpy(array)
+        return unpack(bundle.model, coder, work.layer, work.payload, work.codec)
     except InputError as exc:
         raise SampleError("bad-input", str(exc)) from exc
     except CodecError as exc:
@@ -101,7 +97,7 @@ def _received(bundle: Bundle, coder: Coder, work: Work) -> torch.Tensor:
         raise SampleError("bad-activation", str(exc)) from exc
 
 
-def _answer(bundle: Bundle, layer: int, state: torch.Tensor) -> Answer:
+def _answer(bundle: Bundle, layer: int, state: Carried) -> Answer:
     try:
         found = bundle.model.exit(layer, state)
     except ActivationError as exc:
@@ -110,14 +106,20 @@ def _answer(bundle: Bundle, layer: int, state: torch.Tensor) -> Answer:
 
 
 def _packed(
-    passed: Passed, coder: Coder, codec: str, work: Work, state: torch.Tensor, rate: float | None
+    bundle: Bundle,
+    passed: Passed,
+    coder: Coder,
+    codec: str,
+    work: Work,
+    state: Carried,
+    rate: float | None,
 ) -> Passed:
     """Return `passed` with what travels on: the raw input where the plan says so and it came here raw."""
     if codec == RAW_INPUT and work.codec == RAW_INPUT:
         return replace(passed, payload=work.payload)
     watch = Stopwatch()
     try:
-        coded = coder.encode(state.numpy(), passed.layer, codec, rate)
+        coded = pack(bundle.model, coder, passed.layer, state, codec, rate)
     except CodecError as exc:
         raise SampleError("bad-activation", f"the activation after block {passed.layer}: {exc}") from exc
     return replace(

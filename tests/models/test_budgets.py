@@ -27,7 +27,7 @@ from tierline_models import (
 from tierline_models.budgets import at_most
 from tierline_models.card import ModelCardData, PointData, RouteData
 from tierline_models.codings import BUDGETS, CALIBRATIONS, with_codings
-from tierline_models.segmented import Exit
+from tierline_models.segmented import Exit, alone
 
 COUNT = 1000
 NORM = 1000.0  # of an activation: all in a third value, which no exit looks at
@@ -52,7 +52,7 @@ def model() -> SegmentedModel:
         blocks=[nn.Identity(), nn.Identity(), nn.Identity()],
         exits={2: Exit(head=First()), 3: Exit(head=First())},
         labels=("left", "right"),
-        sizes=[(1, 3)] * 3,
+        travelling=[alone((1, 3))] * 3,
         preprocess=prepare,
     )
 

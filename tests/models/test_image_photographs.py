@@ -16,7 +16,7 @@ from tierline_models import (
 from tierline_models.crops import CROPS, crops
 from tierline_models.fetch import Member, Package
 from tierline_models.pictures import SHIPPED, shipped_photographs
-from tierline_models.segmented import Exit
+from tierline_models.segmented import Exit, alone
 
 
 def write(folder: Path, *names: str) -> None:
@@ -139,7 +139,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Segmented
         blocks=[block],
         exits={1: Exit(head=nn.Identity())},
         labels=("short", "long"),
-        sizes=[(1, 2)],
+        travelling=[alone((1, 2))],
         preprocess=lambda data: torch.tensor([[5.0, float(len(data))]]),
     )
     return model, block

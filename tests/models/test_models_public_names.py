@@ -12,6 +12,7 @@ def test_public_names_are_sorted_and_pinned():
         "Bundle",
         "BundleError",
         "BundleProfile",
+        "Carried",
         "CodecFigure",
         "CodecReport",
         "Codings",

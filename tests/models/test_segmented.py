@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from tierline_models import ActivationError, BundleError, SegmentedModel, ShapeError
-from tierline_models.segmented import Exit
+from tierline_models.segmented import Exit, alone
 
 
 class Add(nn.Module):
@@ -24,7 +24,7 @@ def model() -> SegmentedModel:
         blocks=[Add(10.0**power) for power in range(4)],
         exits={4: Exit(head=nn.Identity()), 2: Exit(head=nn.Identity(), temperature=2.0)},
         labels=("left", "right"),
-        sizes=[(1, range(2, 4))] * 4,
+        travelling=[alone((1, range(2, 4)))] * 4,
         preprocess=lambda data: torch.tensor([[float(len(data)), 0.0]]),
     )
 

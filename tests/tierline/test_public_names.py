@@ -35,7 +35,7 @@ PUBLIC = {
         statistics_of warm_up
     """,
     "tierline_models": """
-        ActivationError Array Block BlockCosts BlockSeconds Bundle BundleError BundleProfile
+        ActivationError Array Block BlockCosts BlockSeconds Bundle BundleError BundleProfile Carried
         CodecFigure CodecReport Codings DeviceProfile Embedding ExitAnswer FetchError ImageHead
         ImageInput InputError Limit LoraLinear ModelCardData ModelError ModelProfile PointBudget
         PointData PooledHead RouteData Sample Scaled SegmentedModel ShapeError SizeProfile Snippet
@@ -43,8 +43,8 @@ PUBLIC = {
         activations adapt attach block_costs codings_from_files codings_to_files device_class
         label_by_model load load_bundle load_ratings load_snippets measure_budgets measure_device
         normalise one_thread photographs pretrained_encoder pretrained_tokenizer profile_at_start
-        profile_model profile_of read_profile scale shipped_profile sizes_to_measure split subject_of
-        write_codings
+        profile_model profile_of read_profile scale shipped_profile sizes_to_measure split
+        subject_of write_codings
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node

@@ -14,6 +14,7 @@ from tierline_models.graphs.manifest import ExitEntry, Manifest, read_manifest
 from tierline_models.graphs.measure import shapes_of
 from tierline_models.graphs.points import TensorSpec
 from tierline_models.graphs.program import Program, Ref
+from tierline_models.graphs.routes import Routes, routes_from_json
 from tierline_models.graphs.source import GraphSource, Weights
 from tierline_models.graphs.split import Split
 from tierline_models.graphs.tensors import TensorFiles, as_weight
@@ -26,14 +27,18 @@ def load(folder: str | Path) -> Split:
 
     Raises BundleError, with what is wrong, for a bundle that is damaged, incomplete, forged or too new.
     """
-    folder = Path(folder)
+    return open_bundle(Path(folder))[0]
+
+
+def open_bundle(folder: Path) -> tuple[Split, Manifest]:
+    """The same, and what its manifest says."""
     manifest = read_manifest(folder)
     files = TensorFiles(folder, manifest.files, manifest.beside)
     program, cuts = program_from_json(files.json("graph.json"))
     if len(cuts) != len(manifest.points):
         raise BundleError(f"{folder} lists {len(manifest.points)} split points, its graph has {len(cuts)}")
     _check_shapes(folder, program, manifest)
-    return Split(
+    cut = Split(
         points=manifest.points,
         source=GraphSource(program=program, cuts=cuts, weights=_weights(files, manifest.weights)),
         inputs=manifest.inputs,
@@ -43,9 +48,11 @@ def load(folder: str | Path) -> Split:
         temperature=manifest.temperature,
         exits=[_exit(files, one, manifest) for one in manifest.exits],
         preprocessing=_preprocessing(files, manifest),
+        routes=_routes(files, manifest),
         digest=manifest.digest,
         files=files,
     )
+    return cut, manifest
 
 
 def _weights(files: TensorFiles, specs: Mapping[str, WeightSpec]) -> Weights:
@@ -85,6 +92,13 @@ def _exit(files: TensorFiles, entry: ExitEntry, manifest: Manifest) -> ExitGraph
 def _preprocessing(files: TensorFiles, manifest: Manifest) -> Preprocessing | None:
     tokenizer = files.text(TOKENIZER, limit=TOKENIZER_BYTES) if TOKENIZER in files else None
     return preprocessing_from_json(manifest.preprocessing, tokenizer)
+
+
+def _routes(files: TensorFiles, manifest: Manifest) -> Routes | None:
+    if "routes.json" not in files:
+        return None
+    exits = [one.about.layer for one in manifest.exits]
+    return routes_from_json(files.json("routes.json"), [*exits, len(manifest.points) + 1])
 
 
 def _check_shapes(folder: Path, program: Program, manifest: Manifest) -> None:

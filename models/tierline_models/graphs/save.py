@@ -23,6 +23,7 @@ from tierline_models.graphs.exits import ExitGraph
 from tierline_models.graphs.files import BESIDE, read_json
 from tierline_models.graphs.manifest import FORMAT, read_manifest, sealed
 from tierline_models.graphs.points import SplitPoint, TensorSpec
+from tierline_models.graphs.routes import Routes, routes_to_json
 from tierline_models.graphs.source import GraphSource
 from tierline_models.pieces import TextInput
 from tierline_models.preprocessing import TOKENIZER, Preprocessing, preprocessing_to_json
@@ -41,6 +42,7 @@ class Contents:
     temperature: float  # of the model's own output
     exits: Sequence[ExitGraph]
     preprocessing: Preprocessing | None
+    routes: Routes | None
 
 
 def save_bundle(folder: Path, contents: Contents) -> str:
@@ -118,6 +120,8 @@ def _write(draft: Path, contents: Contents) -> str:
         "weights": _write_weights(draft, source),
         "versions": _versions(),
     }
+    if contents.routes is not None:
+        _write_json(draft / "routes.json", routes_to_json(contents.routes))
     if isinstance(contents.preprocessing, TextInput):
         (draft / TOKENIZER).write_text(contents.preprocessing.tokenizer, encoding="utf-8")
     save_file({key: _plain(one) for key, one in contents.example.items()}, draft / "example.safetensors")

@@ -1,7 +1,7 @@
 """Split a model: find its points, and make a module of any contiguous range of its blocks."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from tierline_models.errors import SplitError
 from tierline_models.graphs.exits import ExitGraph, capture_exit
 from tierline_models.graphs.files import Files
 from tierline_models.graphs.points import SplitExit, SplitPoint, TensorSpec
+from tierline_models.graphs.routes import Routes, measure_routes
 from tierline_models.graphs.save import Contents, save_bundle
 from tierline_models.graphs.source import GraphSource, Source
 from tierline_models.graphs.timing import RUNS, BlockSeconds, time_blocks
 from tierline_models.preprocessing import Preprocessing
+from tierline_models.schema import extremes
 
 
 class Split:
@@ -35,6 +37,7 @@ class Split:
         temperature: float = 1.0,
         exits: Sequence[ExitGraph] = (),
         preprocessing: Preprocessing | None = None,
+        routes: Routes | None = None,
         digest: str = "",
         files: Files | None = None,
     ) -> None:
@@ -45,6 +48,7 @@ class Split:
         self.labels = tuple(labels)
         self.temperature = temperature  # of the model's own logits, if it returns such
         self.preprocessing = preprocessing  # of raw inputs, if they are no tensors
+        self.routes = routes  # what exits are worth, once measured on labelled inputs
         self.digest = digest  # empty unless it comes from a bundle
         self.files = files  # of the bundle that it comes from
         self._example = example
@@ -109,6 +113,7 @@ class Split:
             carried = contiguous(self.head(k)(*self.example[0]))
         parts = carried if isinstance(carried, tuple) else (carried,)
         self._exits[point.layer], logits = capture_exit(point, parts, head, temperature)
+        self.routes = None  # those measured knew another set of exits
         example = self._example() | {f"exit_{point.layer:04}": logits}
         self._example = lambda: example
         return self._exits[point.layer].about
@@ -119,6 +124,23 @@ class Split:
         if layer not in self._exits:
             raise SplitError(f"there is no exit at split point {k}; attach one with `add_exit`")
         return self._exits[layer].make(self.source.home if device is None else torch.device(device))
+
+    def calibrate(self, inputs: Iterable[Tensor | tuple[Tensor, ...]], truth: Sequence[int]) -> Routes:
+        """Fit all temperatures and measure what leaves at which exit, on inputs that nothing was trained on.
+
+        A scheduler uses exits only by what was measured here.
+
+        Args:
+            inputs: batches of what the model takes.
+            truth: class numbers, over all batches.
+        """
+        exits = {one.layer: self.exit(one.layer - 1) for one in self.exits}
+        measured = measure_routes(self.blocks, exits, inputs, truth)
+        for layer, one in self._exits.items():
+            self._exits[layer] = one.calibrated(measured.temperatures[layer])
+        self.temperature = measured.temperatures[self.layers]
+        self.routes = measured.routes
+        return measured.routes
 
     @cached_property
     def example(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -193,7 +215,10 @@ class Split:
             temperature=self.temperature,
             exits=self.exit_graphs,
             preprocessing=preprocessing or self.preprocessing,
+            routes=self.routes,
         )
+        if contents.preprocessing is not None:
+            extremes(contents.preprocessing, self.inputs)
         digest = save_bundle(Path(folder), contents)
         if onnx:
             from tierline_models.onnx.attach import attach_onnx  # needs the extra `onnx`, and loads bundles

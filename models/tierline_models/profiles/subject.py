@@ -81,9 +81,14 @@ def _of_bundle(bundle: Bundle) -> Subject:
     """One sample at a time, as nodes run it; its length varies if that of its activations does."""
     model = bundle.model
     example = model.preprocess(bundle.example)
+    several = () if isinstance(example, Tensor) else example
+    parts = {f"input_{place}": one for place, one in enumerate(several)}
+    if isinstance(example, Tensor):
+        parts = {"input": example}
 
     def block(layer: int) -> Block:
-        return lambda given: model.run(given[0] if layer == 1 else given, layer - 1, layer)
+        lone = layer == 1 and len(parts) == 1
+        return lambda given: model.run(given[0] if lone else given, layer - 1, layer)
 
     def leave(layer: int) -> Block:
         return lambda given: model.exit(layer, given)
@@ -92,11 +97,15 @@ def _of_bundle(bundle: Bundle) -> Subject:
         digest=bundle.digest,
         blocks=[block(layer) for layer in range(1, len(model.blocks) + 1)],
         exits={layer: leave(layer) for layer in model.exits},
-        inputs={"input": example},
-        varies={"input": (1,) if example.ndim == 2 else ()},
+        inputs=parts,
+        varies={name: (1,) if _is_text(one) else () for name, one in parts.items()},
         weights=[_weights(one) for one in model.blocks],
         exit_weights=[weight for one in model.exits.values() for weight in _weights(one.head)],
     )
+
+
+def _is_text(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and not tensor.is_floating_point()
 
 
 def _weights(module: nn.Module) -> list[Tensor]:
