@@ -1,6 +1,6 @@
 """What a codec is: it makes a payload of an array, and an array of a payload."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,12 +24,14 @@ class Packed(NamedTuple):
         params: whole numbers that its reader needs.
         size: of the payload, in bytes.
         write: writes it into as many bytes, 8-aligned.
+        parts: what it would write, where that is at hand.
     """
 
     codec: str
     params: Params
     size: int
     write: Callable[[Bytes], None]
+    parts: Sequence[Bytes] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Codec:
         pack: returns the payload of a contiguous little-endian array.
         unpack: returns the array of a payload, given its params and spec; only the spec has been checked
             before. It takes the memory for the values from its last argument once all else is checked.
+        view: returns the array of a payload without a copy, for codecs that leave values as they are.
         payload_bytes: returns how long the payload of such an array is, at most.
         longest_params: returns params that take as many bytes as any for such an array.
     """
@@ -54,6 +57,7 @@ class Codec:
     unpack: Callable[[memoryview, Params, Spec, Make], Array]
     payload_bytes: Callable[[Spec], int]
     longest_params: Callable[[Spec], Params] = lambda _: ()
+    view: Callable[[memoryview, Params, Spec], Array] | None = None
 
     def check(self, spec: Spec) -> None:
         """Refuse an array that this codec is not for.
@@ -82,7 +86,7 @@ def pieces(codec: str, params: Params, *parts: NDArray[Any] | bytes) -> Packed:
             into[start : start + part.size] = part
             start += part.size
 
-    return Packed(codec, params, sum(part.size for part in raw), write)
+    return Packed(codec, params, sum([part.size for part in raw]), write, raw)
 
 
 def expect_bytes(payload: memoryview, size: int) -> None:
@@ -103,6 +107,10 @@ def expect_params(params: Params, *most: int) -> Params:
     Raises:
         CodecError: they are others.
     """
-    if len(params) != len(most) or any(not 0 <= one <= top for one, top in zip(params, most, strict=True)):
-        raise CodecError("bad-header", "frame's header has parameters that its codec does not have")
-    return params
+    if len(params) == len(most):
+        for one, top in zip(params, most, strict=True):
+            if not 0 <= one <= top:
+                break
+        else:
+            return params
+    raise CodecError("bad-header", "frame's header has parameters that its codec does not have")

@@ -90,13 +90,15 @@ def encode_each(parts: Sequence[tuple[str, Array, str]]) -> bytearray:
     return _assembled(write_start(tuple(fields)), packed)
 
 
-def decode(frame: Frame, limits: Limits = DEFAULT, out: Array | None = None) -> Array:
-    """Return the one array in a frame: writable, and of the data type and shape that went in.
+def decode(frame: Frame, limits: Limits = DEFAULT, out: Array | None = None, *, copy: bool = True) -> Array:
+    """Return the one array in a frame: of the data type and shape that went in, and writable if a copy.
 
     Args:
         frame: bytes from anywhere.
         limits: what they may claim; checked before anything is allocated.
         out: an array to write the values into, contiguous and of the frame's data type and shape.
+        copy: False lets an array that travelled `raw` be the frame's own memory: as writable as that is,
+            and different once that is.
 
     Raises:
         CodecError: they are no frame that we accept; nothing else is raised.
@@ -104,21 +106,22 @@ def decode(frame: Frame, limits: Limits = DEFAULT, out: Array | None = None) -> 
     view, entries = _opened(frame, limits)
     if len(entries) != 1:
         raise CodecError("not-one", f"frame holds {len(entries)} tensors; read them with decode_tensors")
-    return _values(view, entries[0], out)
+    return _values(view, entries[0], out, copy=copy)
 
 
-def decode_tensors(frame: Frame, limits: Limits = DEFAULT) -> dict[str, Array]:
+def decode_tensors(frame: Frame, limits: Limits = DEFAULT, *, copy: bool = True) -> dict[str, Array]:
     """Return the arrays in a frame by name, in the order in which they went in.
 
     Args:
         frame: bytes from anywhere.
         limits: what they may claim together; checked before anything is allocated.
+        copy: as of `decode`.
 
     Raises:
         CodecError: they are no frame that we accept; nothing else is raised.
     """
     view, entries = _opened(frame, limits)
-    return {entry.name: _values(view, entry, None) for entry in entries}
+    return {entry.name: _values(view, entry, None, copy=copy) for entry in entries}
 
 
 def bytes_of(shape: tuple[int, ...], codec: str = "int8-lz4", dtype: str = "f4") -> int:
@@ -144,13 +147,27 @@ def bytes_of(shape: tuple[int, ...], codec: str = "int8-lz4", dtype: str = "f4")
 
 def _assembled(start: Start, packed: Sequence[Packed]) -> bytearray:
     """Return the frame, every payload written where it is to lie."""
-    frame = bytearray(start.end)
-    frame[: len(start.head)] = start.head
-    into = np.ndarray(start.end, np.uint8, frame)
-    for one, (left, right) in zip(packed, start.slots, strict=True):
-        one.write(into[left:right])
+    if not [one for one in packed if not one.parts]:
+        frame = bytearray().join(_chunks(start, packed))  # which clears no memory before it writes
+    else:
+        frame = bytearray(start.end)
+        frame[: len(start.head)] = start.head
+        into = np.ndarray(start.end, np.uint8, frame)
+        for one, (left, right) in zip(packed, start.slots, strict=True):
+            one.write(into[left:right])
     PREFIX.pack_into(frame, 0, start.seed, _checksum(memoryview(frame), start.seed))
     return frame
+
+
+def _chunks(start: Start, packed: Sequence[Packed]) -> list[bytes | memoryview]:
+    """Return a frame's bytes in order."""
+    chunks: list[bytes | memoryview] = [start.head]
+    at = len(start.head)
+    for one, (left, right) in zip(packed, start.slots, strict=True):
+        chunks.append(bytes(left - at))
+        chunks.extend([part.data for part in one.parts])
+        at = right
+    return chunks
 
 
 def _opened(frame: Frame, limits: Limits) -> tuple[memoryview, tuple[Entry, ...]]:
@@ -195,12 +212,15 @@ def _foreign(view: memoryview) -> CodecError:
     )
 
 
-def _values(view: memoryview, entry: Entry, out: Array | None) -> Array:
+def _values(view: memoryview, entry: Entry, out: Array | None, *, copy: bool) -> Array:
     spec = entry.spec
     if out is not None and not _fits(out, spec):
         raise CodecError("bad-array", f"the frame's {spec.dtype.name} {spec.shape} do not fit `out`")
     payload = view[entry.start : entry.stop]
-    array = entry.codec.unpack(payload, entry.params, spec, lambda: _memory(spec) if out is None else out)
+    if not copy and out is None and entry.codec.view:
+        array = entry.codec.view(payload, entry.params, spec)
+    else:
+        array = entry.codec.unpack(payload, entry.params, spec, lambda: _memory(spec) if out is None else out)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -3,25 +3,22 @@
 import numpy as np
 
 from tierline_codecs.arrays import Array, Spec
-from tierline_codecs.codec import Bytes, Codec, Make, Packed, Params, bytes_in, expect_bytes, expect_params
+from tierline_codecs.codec import Codec, Make, Packed, Params, bytes_in, expect_bytes, expect_params, pieces
 from tierline_codecs.errors import CodecError
 
 
-def _pack_raw(array: Array) -> Packed:
-    def write(into: Bytes) -> None:
-        np.copyto(into, bytes_in(array))
-
-    return Packed("raw", (), array.nbytes, write)
+def _view_raw(payload: memoryview, params: Params, spec: Spec) -> Array:
+    expect_params(params)
+    expect_bytes(payload, spec.nbytes)
+    if spec.dtype.kind == "b" and np.frombuffer(payload, np.uint8).max(initial=0) > 1:
+        raise CodecError("bad-payload", "frame has a boolean that is neither 0 nor 1")
+    return np.ndarray(spec.shape, spec.dtype, payload)
 
 
 def _unpack_raw(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
-    expect_params(params)
-    expect_bytes(payload, spec.nbytes)
-    received = np.frombuffer(payload, np.uint8)
-    if spec.dtype.kind == "b" and received.max(initial=0) > 1:
-        raise CodecError("bad-payload", "frame has a boolean that is neither 0 nor 1")
+    received = _view_raw(payload, params, spec)
     out = make()
-    bytes_in(out)[:] = received
+    np.copyto(bytes_in(out), bytes_in(received))  # as bytes: a NaN keeps its own
     return out
 
 
@@ -36,7 +33,7 @@ def _pack_fp16(array: Array) -> Packed:
     if array.dtype.kind == "V" and not np.array_equal(np.isinf(half), np.isinf(array.astype(np.float32))):
         # bfloat16 overflows in silence
         raise CodecError("too-large", "the array has values beyond 65504, which fp16 cannot hold; use raw")
-    return Packed("fp16", (), half.nbytes, lambda into: np.copyto(into, bytes_in(half)))
+    return pieces("fp16", (), half)
 
 
 def _unpack_fp16(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
@@ -52,8 +49,9 @@ RAW = Codec(
     name="raw",
     exact=True,
     floats_only=False,
-    pack=_pack_raw,
+    pack=lambda array: pieces("raw", (), array),
     unpack=_unpack_raw,
     payload_bytes=lambda spec: spec.nbytes,
+    view=_view_raw,
 )
 FP16 = Codec(name="fp16", pack=_pack_fp16, unpack=_unpack_fp16, payload_bytes=lambda spec: 2 * spec.size)

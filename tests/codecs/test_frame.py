@@ -423,6 +423,20 @@ def test_encoding_what_came_back_changes_nothing_more(seed, codec):
     np.testing.assert_allclose(decode(encode(once, codec)), once, rtol=1e-6, atol=1e-12)
 
 
+def test_a_raw_array_can_be_the_memory_of_its_frame():
+    array = np.arange(6, dtype="f4").reshape(2, 3)
+    frame = encode(array, "raw")
+
+    view, copied = decode(frame, copy=False), decode(frame)
+    frame[-4:] = np.float32(9).tobytes()
+
+    assert (view[1, 2], copied[1, 2]) == (9, 5)
+    assert not decode(bytes(encode(array, "raw")), copy=False).flags.writeable
+    assert decode(encode(array, "int8"), copy=False).flags.owndata
+    parts = encode_tensors({"a": array, "b": array.astype("i4")}, "raw")
+    assert not any(part.flags.owndata for part in decode_tensors(parts, copy=False).values())
+
+
 @pytest.mark.parametrize("codec", FINITE_ONLY)
 def test_rows_of_negative_zeros_are_rows_of_zeros(codec):
     array = np.zeros((3, 64), "f4")
