@@ -1,154 +1,249 @@
-"""How often the image model answers as the unsplit one does when its activation crosses a split point coded.
+"""What the demo's models answer when their activation crosses a split point coded, for every codec and point.
 
-`codec_agreement.py` prints rows; `--table` prints one line a split point instead, as docs/models.md has it;
-`--quick` takes fifteen samples instead of 135.
+Of the text bundle, the accuracy on test snippets; of the image bundle, whose photographs have no labels, the
+share of answers that stay those of the unsplit model. `int8` and `int8-mask` return the values of `int8-lz4`.
+Prints rows; `--table` prints one line a split point instead, as docs/models.md has it; `--plot FOLDER` draws
+what each codec costs at each split point; `--quick` takes few samples.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
 from torch import Tensor
 
 from tierline_codecs import decode, encode
-from tierline_models import SegmentedModel, load_bundle
+from tierline_models import Bundle, Sample, SegmentedModel, load_bundle
 
-CODECS = ("fp16", "int8", "int8-lz4")
-# The issue asks for the figures and sets no goal: these are what we would not want to fall below.
-SAME_ANSWER = {"fp16": 0.99, "int8": 0.95, "int8-lz4": 0.95}
+DEFAULT = "int8-lz4"
+CODECS = ("fp16", DEFAULT, "step-zstd-2", "step-zstd", "step-zstd-10", "int4")
+# The issue asks 0.2 points of the default; of those that trade error for size, what we would not pay more than.
+POINTS = {"fp16": 0.2, DEFAULT: 0.2, "step-zstd-2": 0.2, "step-zstd": 0.5, "step-zstd-10": 1.0, "int4": 1.0}
 FORWARD_SECONDS = 0.05
-SAMPLES = 135
-QUICK_SAMPLES = 15
+SPLITS = {"text": ("test",), "image": ("train", "validation", "test")}  # of photographs, nothing is trained
+SAMPLES = {"text": 2000, "image": 405}
+QUICK_SAMPLES = {"text": 40, "image": 6}
+BATCH = 16
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
     """One sample across one split point in one codec."""
 
+    right: bool
     same: bool  # the label is the unsplit model's
     change: float  # of the probability that changed most
     frame_bytes: int
 
 
-Results = dict[tuple[int, str], list[Crossing]]  # by layer and codec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What became of a bundle's samples."""
+
+    bundle: str
+    right: list[bool]  # unsplit
+    forward: list[float]  # CPU seconds of a sample, unsplit
+    crossings: dict[tuple[int, str], list[Crossing]]  # by layer and codec
+
+    def lost(self, layer: int, codec: str) -> float:
+        """Return the points of accuracy that a codec costs at a split point."""
+        right = sum(one.right for one in self.crossings[layer, codec])
+        return 100 * (sum(self.right) - right) / len(self.right)
+
+    def changed(self, layer: int, codec: str) -> float:
+        """Return the percentage of answers that it changes there."""
+        return 100 * statistics.mean(not one.same for one in self.crossings[layer, codec])
+
+    @property
+    def layers(self) -> list[int]:
+        """The split points."""
+        return sorted({layer for layer, _ in self.crossings})
 
 
-def main() -> None:
-    """Measure, and print rows or the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--table", action="store_true")
-    args = parser.parse_args()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
-    bundle = load_bundle("image")
+def study(name: str, count: int) -> Study:
+    """Send so many samples of a bundle across every split point in every codec."""
+    bundle = load_bundle(name)
     model = bundle.model
-    count = QUICK_SAMPLES if args.quick else SAMPLES
-    samples = [sample.data for sample in bundle.samples("test", seed=0)[:count]]
-    results: Results = {(layer, codec): [] for layer in range(1, len(model.blocks) + 1) for codec in CODECS}
-    forward = []
-    for number, data in enumerate(samples):
-        print(f"\r{number + 1} of {len(samples)}", end="", file=sys.stderr)
-        x = model.preprocess(data)
-        forward.append(forward_seconds(model, x))
-        for key, crossing in cross_everywhere(model, x):
-            results[key].append(crossing)
-    print(file=sys.stderr)
-    print(table(results, samples) if args.table else json.dumps(rows(results, forward), indent=1))
-
-
-def forward_seconds(model: SegmentedModel, x: Tensor) -> float:
-    """Time the whole model once, in seconds of this thread, which no other program can stretch."""
-    start = time.thread_time()
-    model.unsplit(x)
-    return time.thread_time() - start
-
-
-def cross_everywhere(model: SegmentedModel, x: Tensor) -> Iterator[tuple[tuple[int, str], Crossing]]:
-    """Send one sample across every split point in every codec."""
-    last = len(model.blocks)
-    whole = torch.softmax(model.unsplit(x)[0], dim=0)
-    for layer in range(1, last + 1):
-        x = model.run(x, layer - 1, layer)
-        answers: dict[bytes, Tensor] = {}  # LZ4 loses nothing, so its activation is int8's
-        for codec in CODECS:
-            frame = encode(x, codec)
-            y = torch.from_numpy(decode(frame))
-            values = y.numpy().tobytes()
-            if values not in answers:
-                answers[values] = torch.softmax(model.logits(last, model.run(y, layer, last))[0], dim=0)
-            answer = answers[values]
-            yield (
-                (layer, codec),
-                Crossing(
-                    same=bool(answer.argmax() == whole.argmax()),
-                    change=float((answer - whole).abs().max()),
-                    frame_bytes=len(frame),
-                ),
-            )
-
-
-def same(crossings: list[Crossing]) -> float:
-    """The share of unchanged answers."""
-    return statistics.mean(crossing.same for crossing in crossings)
-
-
-def rows(results: Results, forward: list[float]) -> list[dict[str, object]]:
-    """One row a codec, at the worst of all split points, and the time of a whole pass."""
-    found: list[dict[str, object]] = []
-    layers = sorted({layer for layer, _ in results})
-    for codec in CODECS:
-        shares = [same(results[layer, codec]) for layer in layers]
-        found.append(
-            {
-                "claim": f"image: answers unchanged by codec {codec}, worst split point",
-                "value": min(shares),
-                "reach": SAME_ANSWER[codec],
-                "better": "higher",
-                "unit": "of all",
-                "spread": [min(shares), max(shares)],
-                "runs": len(forward),
-            }
-        )
-    found.append(
-        {
-            "claim": "image: CPU time of a whole forward pass, median",
-            "value": statistics.median(forward),
-            "reach": FORWARD_SECONDS,
-            "better": "lower",
-            "unit": "s",
-            "spread": [min(forward), max(forward)],
-            "runs": len(forward),
-        }
+    samples = [one for split in SPLITS[name] for one in bundle.samples(split, seed=0)][:count]
+    layers = range(1, len(model.blocks))
+    found = Study(
+        bundle=name, right=[], forward=[], crossings={(at, codec): [] for at in layers for codec in CODECS}
     )
+    for done, (x, labels) in batches(bundle, samples):
+        print(f"\r{name}: {done} of {len(samples)}", end="", file=sys.stderr)
+        cross_everywhere(model, x, labels, found)
+    print(file=sys.stderr)
     return found
 
 
-def table(results: Results, samples: list[bytes]) -> str:
+def batches(
+    bundle: Bundle, samples: Sequence[Sample]
+) -> Iterator[tuple[int, tuple[Tensor, Sequence[str | None]]]]:
+    """Yield how many samples are done, and the next of equal shape: inputs (B, ...), and their labels."""
+    ready = [(bundle.model.preprocess(one.data), one.label) for one in samples]
+    ready.sort(key=lambda one: tuple(one[0].shape))
+    done = 0
+    for _, alike in itertools.groupby(ready, key=lambda one: tuple(one[0].shape)):
+        while chunk := list(itertools.islice(alike, BATCH)):
+            yield done, (torch.cat([x for x, _ in chunk]), [label for _, label in chunk])
+            done += len(chunk)
+
+
+def cross_everywhere(model: SegmentedModel, x: Tensor, labels: Sequence[str | None], found: Study) -> None:
+    """Send samples across every split point in every codec, and note what becomes of each."""
+    last = len(model.blocks)
+    start = time.thread_time()
+    whole = answers(model, x, 0)
+    found.forward.extend([(time.thread_time() - start) / len(labels)] * len(labels))
+    truth = [name == label for name, label in zip(named(model, whole), labels, strict=True)]
+    found.right.extend(truth)
+    for layer in range(1, last):
+        x = model.run(x, layer - 1, layer)
+        for codec in CODECS:
+            frames = [encode(one, codec) for one in x[:, None]]
+            received = torch.cat([torch.from_numpy(decode(frame)) for frame in frames])
+            answer = answers(model, received, layer)
+            found.crossings[layer, codec].extend(noted(model, whole, answer, labels, frames))
+
+
+def answers(model: SegmentedModel, x: Tensor, layer: int) -> Tensor:
+    """Return the probabilities (B, C) of the last exit, from an activation after `layer` on."""
+    last = len(model.blocks)
+    return torch.softmax(model.logits(last, model.run(x, layer, last)), dim=1)
+
+
+def named(model: SegmentedModel, probabilities: Tensor) -> list[str]:
+    """Return the label of each."""
+    return [model.labels[int(index)] for index in probabilities.argmax(dim=1)]
+
+
+def noted(
+    model: SegmentedModel,
+    whole: Tensor,
+    answer: Tensor,
+    labels: Sequence[str | None],
+    frames: Sequence[bytearray],
+) -> Iterator[Crossing]:
+    """Yield what became of each sample."""
+    for before, after, label, name, frame in zip(
+        whole, answer, labels, named(model, answer), frames, strict=True
+    ):
+        yield Crossing(
+            right=name == label,
+            same=bool(before.argmax() == after.argmax()),
+            change=float((before - after).abs().max()),
+            frame_bytes=len(frame),
+        )
+
+
+def row(claim: str, values: Sequence[float], value: float, reach: float, unit: str, **more: Any) -> Row:
+    """Return one row of results, of which lower is better."""
+    return {
+        "claim": claim,
+        "value": value,
+        "reach": reach,
+        "better": "lower",
+        "unit": unit,
+        "spread": [min(values), max(values)],
+        "runs": len(values),
+        **more,
+    }
+
+
+def rows(found: Study) -> Iterator[Row]:
+    """Yield a row a codec, at the worst of all split points, and the time of a whole pass."""
+    what = "accuracy" if found.bundle == "text" else "agreement with the unsplit model"
+    for codec in CODECS:
+        lost = [found.lost(layer, codec) for layer in found.layers]
+        name = f"{codec}, the default," if codec == DEFAULT else codec
+        claim = (
+            f"{found.bundle}: points of {what} that {name} costs at the worst split point,"
+            f" {len(found.right):,} samples"
+        )
+        more = {
+            "lost": {str(layer): found.lost(layer, codec) for layer in found.layers},
+            "changed": {str(layer): found.changed(layer, codec) for layer in found.layers},
+        }
+        yield row(claim, lost, max(lost), POINTS[codec], "points", **more)
+    if found.bundle == "image":
+        claim = f"image: CPU time of a whole forward pass of a sample, {BATCH} at a time, median"
+        yield row(claim, found.forward, statistics.median(found.forward), FORWARD_SECONDS, "s")
+
+
+def table(found: Study) -> str:
     """One line a split point: mean bytes by codec, unchanged answers, the largest change of a probability."""
+    shown = ("fp16", DEFAULT, "step-zstd")
     lines = [
-        f"Mean JPEG: {statistics.mean(map(len, samples)):,.0f} bytes; {len(samples)} samples.",
+        f"{len(found.right)} samples.",
         "",
-        "| after block | fp16 bytes | int8 bytes | int8-lz4 bytes | same answer fp16 / int8 "
-        "| largest change of a probability fp16 / int8 |",
-        "|---|---|---|---|---|---|",
+        f"| after block | {' | '.join(f'{codec} bytes' for codec in shown)} | same answer {' / '.join(shown)} "
+        f"| largest change of a probability {' / '.join(shown)} |",
+        "|---" * (len(shown) + 3) + "|",
     ]
-    for layer in sorted({layer for layer, _ in results}):
-        sizes = [statistics.mean(one.frame_bytes for one in results[layer, codec]) for codec in CODECS]
-        half, eight = results[layer, "fp16"], results[layer, "int8"]
+    for layer in found.layers:
+        crossed = [found.crossings[layer, codec] for codec in shown]
         cells = [
             str(layer),
-            *(f"{size:,.0f}" for size in sizes),
-            f"{100 * same(half):.1f} / {100 * same(eight):.1f} %",
-            f"{max(one.change for one in half):.4f} / {max(one.change for one in eight):.3f}",
+            *(f"{statistics.mean(one.frame_bytes for one in each):,.0f}" for each in crossed),
+            " / ".join(f"{100 - found.changed(layer, codec):.1f}" for codec in shown) + " %",
+            " / ".join(f"{max(one.change for one in each):.4f}" for each in crossed),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def plot(folder: Path, rows: Sequence[Row]) -> None:
+    """Draw what each codec changes at each split point."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "tierline"
+    from matplotlib import pyplot as plt
+
+    figure, both = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axes, bundle in zip(both, SAMPLES, strict=True):
+        of_bundle = [one for one in rows if one["claim"].startswith(bundle) and "changed" in one]
+        for codec, one in zip(CODECS, of_bundle, strict=True):
+            axes.plot([int(at) for at in one["changed"]], list(one["changed"].values()), "o-", label=codec)
+        axes.set(title=bundle, xlabel="split after block", ylabel="answers changed, %")
+    both[0].legend()
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "codecs-accuracy.svg", metadata={"Date": None})
+
+
+def main() -> None:
+    """Measure, and print rows or the table; or draw the rows that were kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args()
+    if args.plot:
+        kept = Path(__file__).parent / "results" / "codec_agreement.json"
+        plot(args.plot, json.loads(kept.read_text()))
+        return
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    counts = QUICK_SAMPLES if args.quick else SAMPLES
+    if args.table:
+        print(table(study("image", counts["image"])))
+        return
+    studies = [study(name, count) for name, count in counts.items()]
+    print(json.dumps([one for found in studies for one in rows(found)], indent=1))
 
 
 if __name__ == "__main__":
