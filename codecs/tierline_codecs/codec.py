@@ -76,7 +76,7 @@ def bytes_in(array: NDArray[Any]) -> Bytes:
     return array.reshape(-1).view(np.uint8)
 
 
-def pieces(codec: str, params: Params, *parts: NDArray[Any] | bytes) -> Packed:
+def payload_of(codec: str, params: Params, *parts: NDArray[Any] | bytes) -> Packed:
     """Return a payload that consists of these parts in order."""
     raw = [np.frombuffer(part, np.uint8) if isinstance(part, bytes) else bytes_in(part) for part in parts]
 

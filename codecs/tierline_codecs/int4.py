@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierline_codecs.arrays import Array, Spec
-from tierline_codecs.codec import Codec, Make, Packed, Params, expect_bytes, expect_params, pieces
+from tierline_codecs.codec import Codec, Make, Packed, Params, expect_bytes, expect_params, payload_of
 from tierline_codecs.quantize import (
     as_rows,
     check_scales,
@@ -40,7 +40,7 @@ def _pack(array: Array) -> Packed:
     np.clip(codes, 0 if unsigned else -levels, levels, out=codes)
     nibbles = (codes if unsigned else codes + np.int8(_MIDDLE)).view(np.uint8).reshape(-1, 2)
     packed = nibbles[:, 0] | (nibbles[:, 1] << 4)
-    return pieces("int4", (int(unsigned),), tops, shares, packed)
+    return payload_of("int4", (int(unsigned),), tops, shares, packed)
 
 
 def _unpack(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:

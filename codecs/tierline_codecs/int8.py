@@ -1,5 +1,6 @@
 """The eight-bit codecs: a scale for each row, a code for each element, and two ways to shorten those."""
 
+import math
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from tierline_codecs.codec import (
     Params,
     expect_bytes,
     expect_params,
-    pieces,
+    payload_of,
 )
 from tierline_codecs.compress import compress, decompress, shuffle, shuffle_pays, unshuffle
 from tierline_codecs.errors import CodecError
@@ -26,12 +27,14 @@ from tierline_codecs.quantize import (
     check_scales,
     first_of,
     is_unsigned,
+    pieces_of,
     quantize,
     rows_of,
     to_values,
 )
 
 _SCALE_BYTES = 4
+_MOST_PIECES = 2**32
 _MASK_PAYS = 7 / 8  # of the codes: the mask itself takes a bit for each
 
 
@@ -56,17 +59,20 @@ def _layout(shape: tuple[int, ...], params: Params) -> _Layout:
     Raises:
         CodecError: the parameters are none of this codec.
     """
-    first, unsigned = expect_params(params, len(shape), 1)
-    rows, length = rows_of(shape, first)
+    whole = params if len(params) == 3 else (*params, 1)
+    first, unsigned, pieces = expect_params(whole, len(shape), 1, _MOST_PIECES)
+    if not pieces or math.prod(shape[first:]) % pieces:
+        raise CodecError("bad-header", f"frame has rows that do not divide into {pieces} pieces")
+    rows, length = rows_of(shape, first, pieces)
     dtype = np.dtype(np.uint8 if unsigned else np.int8)
     return _Layout(rows, rows * _SCALE_BYTES, (rows, length), rows * length, dtype)
 
 
 def _pack_int8(array: Array) -> Packed:
-    first = first_of(array.shape)
-    values = as_rows(array, first)
+    first, pieces = first_of(array.shape), pieces_of(array.shape)
+    values = as_rows(array, first, pieces)
     unsigned = is_unsigned(values)
-    params = (first, int(unsigned))
+    params = (first, int(unsigned)) if pieces == 1 else (first, int(unsigned), pieces)
     layout = _layout(array.shape, params)
 
     def write(into: Bytes) -> None:
@@ -106,19 +112,21 @@ def _coded(array: Array) -> tuple[Packed, Bytes, Bytes]:
     both = np.empty(plain.size, np.uint8)
     plain.write(both)
     scales = _layout(array.shape, plain.params).scale_bytes
-    return pieces("int8", plain.params, both), both[:scales], both[scales:]
+    return payload_of("int8", plain.params, both), both[:scales], both[scales:]
 
 
 def _pack_int8_lz4(array: Array) -> Packed:
     plain, scales, codes = _coded(array)
     shuffled = int(codes.size > 0 and shuffle_pays(codes))
     block = compress((shuffle(codes) if shuffled else codes).data)
-    return plain if block is None else pieces("int8-lz4", (*plain.params, shuffled), scales, block)
+    if block is None:
+        return plain
+    return payload_of("int8-lz4", (*plain.params[:2], shuffled, *plain.params[2:]), scales, block)
 
 
 def _unpack_int8_lz4(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
-    layout = _layout(spec.shape, params[:2])
-    (shuffled,) = expect_params(params[2:], 1)
+    layout = _layout(spec.shape, params[:2] + params[3:])
+    (shuffled,) = expect_params(params[2:3], 1)
     size = -(-layout.size // 8) * 8 if shuffled else layout.size
     codes = np.frombuffer(decompress(payload[layout.scale_bytes :], size), np.uint8)
     codes = unshuffle(codes, layout.size) if shuffled else codes
@@ -130,7 +138,7 @@ def _pack_int8_mask(array: Array) -> Packed:
     held = codes != 0
     if np.count_nonzero(held) > _MASK_PAYS * codes.size or not codes.size:
         return plain
-    return pieces("int8-mask", plain.params, scales, np.packbits(held), codes.compress(held))
+    return payload_of("int8-mask", plain.params, scales, np.packbits(held), codes.compress(held))
 
 
 def _unpack_int8_mask(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
@@ -156,12 +164,13 @@ def _unmask(payload: memoryview, size: int) -> Bytes:
 
 
 def _int8_bytes(spec: Spec) -> int:
-    rows, length = rows_of(spec.shape, first_of(spec.shape))
+    rows, length = rows_of(spec.shape, first_of(spec.shape), pieces_of(spec.shape))
     return rows * (_SCALE_BYTES + length)
 
 
-def _int8_params(_: Spec) -> Params:
-    return 7, 1
+def _int8_params(spec: Spec) -> Params:
+    count = pieces_of(spec.shape)
+    return (7, 1) if count == 1 else (7, 1, count)
 
 
 INT8 = Codec(
@@ -176,7 +185,7 @@ INT8_LZ4 = Codec(
     pack=_pack_int8_lz4,
     unpack=_unpack_int8_lz4,
     payload_bytes=_int8_bytes,
-    longest_params=lambda _: (7, 1, 1),
+    longest_params=lambda spec: (1, *_int8_params(spec)),
 )
 INT8_MASK = Codec(
     name="int8-mask",

@@ -3,7 +3,16 @@
 import numpy as np
 
 from tierline_codecs.arrays import Array, Spec
-from tierline_codecs.codec import Codec, Make, Packed, Params, bytes_in, expect_bytes, expect_params, pieces
+from tierline_codecs.codec import (
+    Codec,
+    Make,
+    Packed,
+    Params,
+    bytes_in,
+    expect_bytes,
+    expect_params,
+    payload_of,
+)
 from tierline_codecs.errors import CodecError
 
 
@@ -33,7 +42,7 @@ def _pack_fp16(array: Array) -> Packed:
     if array.dtype.kind == "V" and not np.array_equal(np.isinf(half), np.isinf(array.astype(np.float32))):
         # bfloat16 overflows in silence
         raise CodecError("too-large", "the array has values beyond 65504, which fp16 cannot hold; use raw")
-    return pieces("fp16", (), half)
+    return payload_of("fp16", (), half)
 
 
 def _unpack_fp16(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
@@ -49,7 +58,7 @@ RAW = Codec(
     name="raw",
     exact=True,
     floats_only=False,
-    pack=lambda array: pieces("raw", (), array),
+    pack=lambda array: payload_of("raw", (), array),
     unpack=_unpack_raw,
     payload_bytes=lambda spec: spec.nbytes,
     view=_view_raw,

@@ -15,6 +15,7 @@ from tierline_codecs.scratch import BLOCK, blocks, by_row, floats
 SIGNED, UNSIGNED = 127, 255
 """A row's largest magnitude becomes this code; -128 is never used."""
 
+_LONG_PIECE = 256  # here a scale weighs 1/64 of the codes
 _SHORT_ROW = 16  # below this a row's scale (4 bytes) weighs more than a quarter of its codes
 _GLANCE = 8  # values at which to look first
 _MINUS, _HUGE, _INFINITE = 0x80000000, 0x7F000000, 0x7F800000  # bits of float32: -0, 2**127, infinity
@@ -40,15 +41,30 @@ def first_of(shape: tuple[int, ...]) -> int:
 
 
 @lru_cache(maxsize=256)
-def rows_of(shape: tuple[int, ...], first: int) -> tuple[int, int]:
-    """Return how many rows an array of `shape` has from axis `first` on, and how long they are."""
+def pieces_of(shape: tuple[int, ...]) -> int:
+    """Return into how many equal pieces, each with a scale of its own, the rows of an array are cut.
+
+    As few as make them at most 256 long: the few channels of a token's vector that are ten times larger than
+    the others then coarsen only their own piece. A channel of a map (B, C, H, W) stays whole, and so does a
+    row that divides into no pieces of 128 to 256.
+    """
+    length = math.prod(shape[first_of(shape) :])
+    if len(shape) == 4 or length <= _LONG_PIECE:
+        return 1
+    counts = range(-(-length // _LONG_PIECE), 2 * length // _LONG_PIECE + 1)
+    return next((count for count in counts if length % count == 0), 1)
+
+
+@lru_cache(maxsize=256)
+def rows_of(shape: tuple[int, ...], first: int, pieces: int = 1) -> tuple[int, int]:
+    """Return how many rows an array of `shape` has from axis `first` on, cut in pieces, and their length."""
     length = math.prod(shape[first:])
-    return (math.prod(shape[:first]) if length else 0), length
+    return (math.prod(shape[:first]) * pieces if length else 0), length // pieces
 
 
-def as_rows(array: Array, first: int) -> NDArray[np.float32]:
+def as_rows(array: Array, first: int, pieces: int = 1) -> NDArray[np.float32]:
     """Return an array as float32 rows (R, N); what is too large becomes infinite."""
-    rows = array.reshape(rows_of(array.shape, first))
+    rows = array.reshape(rows_of(array.shape, first, pieces))
     if rows.dtype == FLOAT32:
         return rows
     with np.errstate(over="ignore"):

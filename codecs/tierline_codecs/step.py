@@ -17,7 +17,7 @@ from tierline_codecs.codec import (
     bytes_in,
     expect_bytes,
     expect_params,
-    pieces,
+    payload_of,
 )
 from tierline_codecs.compress import compress_entropy, decompress_entropy
 from tierline_codecs.errors import CodecError
@@ -47,7 +47,7 @@ def _packer(error: float) -> Callable[[Array], Packed]:
         values = as_rows(array, 0)
         peak = peak_of(values)
         if not peak:
-            return pieces("step-zstd", (0, 0), np.zeros(1, "<f4"))
+            return payload_of("step-zstd", (0, 0), np.zeros(1, "<f4"))
         step = _step(
             error * math.sqrt(12) * _rms(values, peak), peak, float(largest_scale(dtype_name(array.dtype), 1))
         )
@@ -56,7 +56,7 @@ def _packer(error: float) -> Callable[[Array], Packed]:
         masked, planes = _planes(codes.reshape(-1))
         packed = [compress_entropy(plane) for plane in planes]
         params = (len(planes) - masked, masked, *map(len, packed))
-        return pieces("step-zstd", params, np.array([step], "<f4"), *packed)
+        return payload_of("step-zstd", params, np.array([step], "<f4"), *packed)
 
     return pack
 
