@@ -1,6 +1,7 @@
 """Writes the documentation's tables of figures from the rows in `benchmarks/results`.
 
-A table stands between `<!-- rows: NAME -->` and `<!-- end -->` and is replaced whole.
+A table stands between `<!-- rows: NAME -->` and `<!-- end -->` and is replaced whole. Between
+`<!-- peers: NAME -->` and `<!-- end -->` stands one of the rows that compare with others, size by size.
 """
 
 import json
@@ -13,7 +14,7 @@ from tierline.bench import met
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs")
-_TABLE = re.compile(r"(<!-- rows: (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (?P<kind>rows|peers): (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def rendered(text: str, results: Path) -> str:
@@ -26,7 +27,8 @@ def rendered(text: str, results: Path) -> str:
 
     def table(found: re.Match[str]) -> str:
         rows = json.loads((results / f"{found['name']}.json").read_text())
-        return f"{found[1]}{_table(rows)}{found[3]}"
+        table = _peers(rows) if found["kind"] == "peers" else _table(rows)
+        return f"{found[1]}{table}{found[4]}"
 
     return _TABLE.sub(table, text)
 
@@ -52,6 +54,27 @@ def _table(rows: list[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     if rows:
         lines.append(f"\n`{rows[0]['command']}` on {rows[0]['machine']}, {rows[0]['date']}.")
+    return "\n".join(lines) + "\n"
+
+
+def _peers(rows: list[dict[str, Any]]) -> str:
+    compared = [row for row in rows if "peer" in row]
+    sizes = list(compared[0]["sizes"])
+    lines = [
+        f"| peer | ours | {' | '.join(sizes)} | error theirs / ours, {sizes[0]} | it checks |",
+        "|---" * (len(sizes) + 4) + "|",
+    ]
+    for row in compared:
+        found = row["sizes"]
+        errors = found[sizes[0]]
+        cells = (
+            row["peer"],
+            f"`{row['ours']}`",
+            *(f"{found[size]['times']:.2g} ({found[size]['times_without_checksum']:.2g})" for size in sizes),
+            f"{100 * errors['their_error']:.2g} / {100 * errors['our_error']:.2g} %",
+            row["checks"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

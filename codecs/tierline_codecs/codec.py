@@ -34,9 +34,9 @@ class Packed(NamedTuple):
     parts: Sequence[Bytes] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Codec:
-    """One way to turn an array into a payload and back.
+    """One way to turn an array into a payload and back; equal to itself alone.
 
     Attributes:
         name: as plans and the command line spell it.

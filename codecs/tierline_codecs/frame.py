@@ -10,12 +10,14 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import xxhash
 
 from tierline_codecs.arrays import DTYPES, Array, Spec, as_array, dtype_name, spec_of
-from tierline_codecs.codec import Packed
+from tierline_codecs.codec import Codec, Packed
 from tierline_codecs.errors import CodecError
 from tierline_codecs.header import (
     KIND,
@@ -47,9 +49,9 @@ def encode(array: object, codec: str = "int8-lz4") -> bytearray:
     Raises:
         CodecError: this array cannot be encoded so; the text says what would do.
     """
-    values, chosen = as_array(array), codec_named(codec)
-    spec = spec_of(values)
-    chosen.check(spec)
+    values = as_array(array)
+    chosen = codec_named(codec)
+    spec = _for(chosen, values.dtype, values.shape)
     packed = chosen.pack(values)
     field = field_of("", packed.codec, spec, packed.size, packed.params)
     return _assembled(write_start((field,)), [packed])
@@ -82,8 +84,8 @@ def encode_each(parts: Sequence[tuple[str, Array, str]]) -> bytearray:
         raise CodecError("too-large", f"{len(parts)} tensors do not fit one frame, {DEFAULT.tensors} do")
     packed, fields = [], []
     for name, values, codec in parts:
-        spec, chosen = spec_of(values), codec_named(codec)
-        chosen.check(spec)
+        chosen = codec_named(codec)
+        spec = _for(chosen, values.dtype, values.shape)
         one = chosen.pack(values)
         packed.append(one)
         fields.append(field_of(name, one.codec, spec, one.size, one.params))
@@ -143,6 +145,14 @@ def bytes_of(shape: tuple[int, ...], codec: str = "int8-lz4", dtype: str = "f4")
     chosen.check(spec)
     size = chosen.payload_bytes(spec)
     return write_start((field_of("", codec, spec, size, chosen.longest_params(spec)),)).end
+
+
+@lru_cache(maxsize=256)
+def _for(codec: Codec, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Spec:
+    """Return what a codec is to code; raises CodecError where it is not for that."""
+    spec = Spec(dtype, shape, dtype_name(dtype))
+    codec.check(spec)
+    return spec
 
 
 def _assembled(start: Start, packed: Sequence[Packed]) -> bytearray:

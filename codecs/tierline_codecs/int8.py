@@ -68,12 +68,18 @@ def _layout(shape: tuple[int, ...], params: Params) -> _Layout:
     return _Layout(rows, rows * _SCALE_BYTES, (rows, length), rows * length, dtype)
 
 
+@lru_cache(maxsize=256)
+def _params(shape: tuple[int, ...], *, unsigned: bool) -> Params:
+    first, pieces = first_of(shape), pieces_of(shape)
+    return (first, int(unsigned)) if pieces == 1 else (first, int(unsigned), pieces)
+
+
 def _pack_int8(array: Array) -> Packed:
-    first, pieces = first_of(array.shape), pieces_of(array.shape)
-    values = as_rows(array, first, pieces)
+    shape = array.shape
+    values = as_rows(array, first_of(shape), pieces_of(shape))
     unsigned = is_unsigned(values)
-    params = (first, int(unsigned)) if pieces == 1 else (first, int(unsigned), pieces)
-    layout = _layout(array.shape, params)
+    params = _params(shape, unsigned=unsigned)
+    layout = _layout(shape, params)
 
     def write(into: Bytes) -> None:
         scales = np.ndarray(layout.scales, FLOAT32, into)

@@ -12,7 +12,7 @@ BLOCK = 2**17
 """Elements worked on at a time: 512 kB of float32, which stay in a core's own cache between two passes."""
 
 _LONG_ROW = 256  # from here on starting numpy's loop anew for each row costs less than copies of its scale
-_SMALLEST_BUFFER, _LARGEST_BUFFER = 512, 2048  # elements; a row in the buffer stays in the first cache
+_LARGEST_BUFFER = 2048  # elements, a quarter of numpy's own: what passes through stays in the first cache
 
 
 class _Scratch(threading.local):
@@ -47,15 +47,13 @@ def by_row(
     """Write a ufunc of rows (R, N) and a number for each row (R, 1) into `out` (R, N).
 
     Where two rows fit into numpy's buffer, it first fills that with copies of the numbers, which takes as
-    long as the operation itself. The buffer's size belongs to a context: long rows run in one of their own.
+    long as the operation itself, but for short rows less than starting anew. The buffer's size belongs to a
+    context, so the operation runs in one of its own.
     """
     length = rows.shape[1]
-    if length < _LONG_ROW:
-        operation(rows, column, out)
-    else:
-        size = min(max(1 << (length - 1).bit_length(), _SMALLEST_BUFFER), _LARGEST_BUFFER)
-        context = _SCRATCH.contexts.get(size) or _new_context(size)
-        context.run(operation, rows, column, out)
+    size = _LARGEST_BUFFER if length < _LONG_ROW else min(1 << (length - 1).bit_length(), _LARGEST_BUFFER)
+    context = _SCRATCH.contexts.get(size) or _new_context(size)
+    context.run(operation, rows, column, out)
 
 
 def _new_context(size: int) -> Context:

@@ -1,38 +1,83 @@
-import importlib.util
+import importlib
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "codecs.py"
-OPTIONS = SimpleNamespace(quick=True, rounds=2, turn=1000, samples=2)
+from tierline_codecs import native
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def bench():
-    spec = importlib.util.spec_from_file_location("bench_codecs", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module of a name, as a script started among the benchmarks would import it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(FOLDER)
+        yield importlib.import_module
+    for name in [name for name in sys.modules if name.startswith("_codec")]:
+        del sys.modules[name]
 
 
-def test_every_size_has_its_rows(bench):
-    rows = list(bench.time_rows(OPTIONS))
+@pytest.fixture
+def effort(bench):
+    timing = bench("_codec_timing")
+    return timing.Effort(quick=True, rounds=2, turn_elements=1000)
 
-    assert len(rows) == 2 * 4 + 3
+
+@pytest.fixture
+def quick_step(bench, monkeypatch):
+    """Random hidden states, for which no model need be fetched."""
+    speed = bench("_codec_speed")
+    states = np.random.default_rng(1).normal(size=(8, 384)).astype("f4")
+    monkeypatch.setattr(speed, "hidden_states", lambda _: {1: states, 3: states})
+    return speed
+
+
+def test_every_size_has_its_rows(quick_step, effort):
+    rows = list(quick_step.numpy_rows(effort))
+
+    assert len(rows) == 2 * 4 + 3 + 1
     assert all(0 < row["spread"][0] <= row["value"] <= row["spread"][1] for row in rows)
+    assert native.kernels() is None
+
+
+def test_without_numba_nothing_is_said_of_the_extra(quick_step, effort, monkeypatch):
+    monkeypatch.setattr(quick_step, "warm_up", lambda: None)
+
+    assert list(quick_step.native_rows(effort)) == []
+
+
+def test_with_the_extra_every_row_comes_again(quick_step, effort, monkeypatch):
+    monkeypatch.setattr(quick_step, "warm_up", lambda: 0.1)
+
+    rows = list(quick_step.native_rows(effort))
+
+    assert len(rows) == 2 * 4 + 3 + 1
+    assert all(row["claim"].startswith("with the extra, ") for row in rows)
 
 
 def test_every_peer_returns_the_values_that_it_was_given(bench):
     array = np.random.default_rng(1).normal(size=(16, 384)).astype("f4")
+    relative = bench("_codec_arrays").relative
 
-    for name, (pack, unpack, codec) in bench.peers().items():
-        error = bench.relative(array, unpack(pack(array), array))
-        assert error == 0 if codec == "raw" else 0 < error < 0.05, name
+    for peer in bench("_codec_peers").peers():
+        error = relative(array, peer.unpack(peer.pack(array), array))
+        assert error == 0 if peer.ours == "raw" else 0 < error < 0.05, peer.name
+
+
+def test_a_peer_is_compared_with_and_without_what_it_leaves_out(bench, effort):
+    peers = bench("_codec_peers")
+    array = np.random.default_rng(1).normal(size=(64, 384)).astype("f4")
+
+    found = peers.compare(peers.ALWAYS[0], array, effort)
+
+    assert found["times_without_checksum"] > found["times"] > 0
+    assert (found["their_error"], found["our_error"]) == (0, 0)
 
 
 def test_the_gaussian_bound_of_independent_channels_is_the_textbook_one(bench):
     states = np.random.default_rng(1).normal(size=(20_000, 4))
 
-    assert bench.gaussian_bound(states, 0.1) == pytest.approx(np.log2(10), abs=0.02)
+    assert bench("_codec_rate").gaussian_bound(states, 0.1) == pytest.approx(np.log2(10), abs=0.02)

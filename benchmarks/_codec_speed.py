@@ -1,0 +1,107 @@
+"""What whole calls take, from array to checked frame and back, as multiples of copying the array."""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from _codec_arrays import SHAPES, hidden_states, noise, real_arrays
+from _codec_timing import Effort, Row, medians, row, take_turns
+
+from tierline_codecs import CODECS, decode, encode, warm_up
+
+ENCODE_REACH = {"24 kB": 10, "98 kB": 7.5, "3.2 MB": 4.6, "8 MB": 5.2}
+DECODE_REACH = {"24 kB": 6, "98 kB": 4, "3.2 MB": 1.5, "8 MB": 1.3}
+NATIVE_ENCODE_REACH, NATIVE_DECODE_REACH = 1.5, 1.0
+STEP_REACH = 3.0
+WIRE_BYTES_PER_SECOND = 100e6 / 8
+TINY = (1, 16)
+
+
+def numpy_rows(effort: Effort) -> Iterator[Row]:
+    """Yield what int8 takes in numpy, and as a share of what its frame takes on the wire."""
+    for size in SHAPES:
+        yield from int8_rows(size, "", ENCODE_REACH[size], DECODE_REACH[size], effort)
+    yield step_row("", effort)
+
+
+def native_rows(effort: Effort) -> Iterator[Row]:
+    """Yield the same with compiled kernels, from now on in use; nothing where numba is not installed."""
+    seconds = warm_up()
+    if seconds is None:
+        print("numba is not installed: nothing is measured with the extra", file=sys.stderr)
+        return
+    print(f"kernels took {seconds:.1f} s to compile or load", file=sys.stderr)
+    for size in SHAPES:
+        yield from int8_rows(size, "with the extra, ", NATIVE_ENCODE_REACH, NATIVE_DECODE_REACH, effort)
+    yield step_row("with the extra, ", effort)
+
+
+def int8_rows(size: str, how: str, encode_reach: float, decode_reach: float, effort: Effort) -> Iterator[Row]:
+    """Yield rows of one size. Their `seconds` also say what a call takes that has next to nothing to code."""
+    array, tiny = noise(SHAPES[size]), noise(TINY)
+    frame, out = encode(array, "int8"), np.empty_like(array)
+    tiny_frame, tiny_out = encode(tiny, "int8"), np.empty_like(tiny)
+    calls = {
+        "copy": lambda: np.copyto(out, array),
+        "encode": lambda: encode(array, "int8"),
+        "decode": lambda: decode(frame, out=out),
+        "encode 16 values": lambda: encode(tiny, "int8"),
+        "decode 16 values": lambda: decode(tiny_frame, out=tiny_out),
+    }
+    turns = take_turns(calls, array.size, effort)
+    seconds = medians(turns)
+    for name, reach in (("encode", encode_reach), ("decode", decode_reach)):
+        ratios = [one / copy for one, copy in zip(turns[name], turns["copy"], strict=True)]
+        claim = f"{how}int8 {name}, {size}, over a copy of the float32 array"
+        yield row(claim, ratios, reach, better="lower", unit="times", seconds=seconds)
+    if size != "24 kB":
+        wire = len(frame) / WIRE_BYTES_PER_SECOND
+        both = zip(turns["encode"], turns["decode"], strict=True)
+        claim = f"{how}int8 encode and decode, {size}, over the wire time of the frame at 100 Mbit/s"
+        yield row(claim, [sum(pair) / wire for pair in both], 0.02, better="lower", unit="of it")
+
+
+def step_row(how: str, effort: Effort) -> Row:
+    """Return how fast step-zstd encodes hidden states."""
+    speeds = []
+    for state in hidden_states(8 if effort.quick else 60).values():
+        turns = take_turns({"": lambda state=state: encode(state, "step-zstd")}, state.size, effort.lighter)
+        speeds.append(state.nbytes / medians(turns)[""] / 1e9)
+    claim = f"{how}MiniLM states after blocks 1, 3, 5: step-zstd encode, of float32"
+    return row(claim, speeds, STEP_REACH, better="higher", unit="GB/s")
+
+
+def table(effort: Effort) -> str:
+    """Return what every codec takes for real arrays, in numpy / with the extra, as docs/codecs.md has it."""
+    arrays = {size: array for size, array in real_arrays(quick=effort.quick).items() if size != "24 kB"}
+    found = {how: multiples(arrays, effort) for how in ("numpy", "native") if how == "numpy" or warm_up()}
+    lines = [
+        f"| codec | {' | '.join(f'{way} {size}' for way in ('encode', 'decode') for size in arrays)} |",
+        "|---" * (1 + 2 * len(arrays)) + "|",
+    ]
+    for codec in CODECS:
+        cells = [
+            " / ".join(f"{found[how][size][codec][way]:.2g}" for how in found)
+            for way in (0, 1)
+            for size in arrays
+        ]
+        lines.append(f"| `{codec}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def multiples(arrays: dict[str, np.ndarray], effort: Effort) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return encode and decode over a copy, by size and codec."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for size, array in arrays.items():
+        out = np.empty_like(array)
+        calls = {"copy": lambda out=out, array=array: np.copyto(out, array)}
+        for codec in CODECS:
+            frame = encode(array, codec)
+            calls[f"{codec} 0"] = lambda array=array, codec=codec: encode(array, codec)
+            calls[f"{codec} 1"] = lambda frame=frame, out=out: decode(frame, out=out)
+        seconds = medians(take_turns(calls, array.size, effort))
+        found[size] = {
+            codec: (seconds[f"{codec} 0"] / seconds["copy"], seconds[f"{codec} 1"] / seconds["copy"])
+            for codec in CODECS
+        }
+    return found
