@@ -1,5 +1,32 @@
 """Know which samples are easy before paying for them: training with exits, data maps, pools, routers."""
 
+from tierline_cartography.analysis.cost import Prices, saved
+from tierline_cartography.analysis.data_map import DataMap, data_map
+from tierline_cartography.analysis.evaluate import (
+    Evaluation,
+    Promise,
+    Shift,
+    evaluate,
+    promises,
+    published_costs,
+    shifts,
+    sides,
+)
+from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
+from tierline_cartography.analysis.judge import Verdict, holm, judge
+from tierline_cartography.analysis.pools import Pools, Thresholds, find_pools
+from tierline_cartography.analysis.routers import (
+    CentroidRouter,
+    ConfidenceRouter,
+    GainRouter,
+    Router,
+    cautious,
+    fit_centroids,
+    fit_gain,
+)
+from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature
+from tierline_cartography.analysis.stopping import Gain, fit_gains, gain_rule, stop
+from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task
 from tierline_cartography.data.tables import Columns, read_table
 from tierline_cartography.data.tasks import TASKS, load_task
@@ -21,34 +48,71 @@ from tierline_cartography.training.run import train_task
 
 __all__ = [
     "TASKS",
+    "Ahead",
     "Answers",
     "CartographyError",
+    "CentroidRouter",
     "Columns",
+    "ConfidenceRouter",
+    "Curve",
     "DataError",
+    "DataMap",
     "Dynamics",
+    "Evaluation",
     "Examples",
     "ExitEncoder",
     "ExitNetwork",
+    "Gain",
+    "GainRouter",
+    "Outcome",
     "Part",
     "PoolError",
+    "Pools",
+    "Prices",
     "Progress",
+    "Promise",
     "Recipe",
     "RecipeError",
     "RecordError",
     "Records",
+    "Router",
     "Row",
+    "Said",
+    "Shift",
     "SplitExits",
     "Task",
+    "Thresholds",
     "TrainingError",
+    "Verdict",
     "answer",
+    "calibration_error",
+    "cautious",
+    "conformal_risk_control",
+    "data_map",
+    "evaluate",
     "examples_of",
+    "find_pools",
     "fit",
+    "fit_centroids",
+    "fit_gain",
+    "fit_gains",
+    "fit_temperature",
+    "gain_rule",
     "gather",
+    "holm",
+    "judge",
+    "learn_then_test",
     "load_records",
     "load_task",
     "make_encoder",
+    "promises",
+    "published_costs",
     "read_table",
     "save_records",
+    "saved",
+    "shifts",
+    "sides",
+    "stop",
     "text_examples",
     "train_task",
 ]

@@ -24,10 +24,14 @@ PUBLIC = {
         parse_address running serve unpack write_password_file
     """,
     "tierline_cartography": """
-        TASKS Answers CartographyError Columns DataError Dynamics Examples ExitEncoder ExitNetwork
-        Part PoolError Progress Recipe RecipeError RecordError Records Row SplitExits Task
-        TrainingError answer examples_of fit gather load_records load_task make_encoder read_table
-        save_records text_examples train_task
+        TASKS Ahead Answers CartographyError CentroidRouter Columns ConfidenceRouter Curve DataError
+        DataMap Dynamics Evaluation Examples ExitEncoder ExitNetwork Gain GainRouter Outcome Part
+        PoolError Pools Prices Progress Promise Recipe RecipeError RecordError Records Router Row
+        Said Shift SplitExits Task Thresholds TrainingError Verdict answer calibration_error
+        cautious conformal_risk_control data_map evaluate examples_of find_pools fit fit_centroids
+        fit_gain fit_gains fit_temperature gain_rule gather holm judge learn_then_test load_records
+        load_task make_encoder promises published_costs read_table save_records saved shifts sides
+        stop text_examples train_task
     """,
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics

@@ -82,7 +82,7 @@ def _sst2(glue: Path) -> Task:
     return Task(
         name="sst2",
         classes=("negative", "positive"),
-        train=(*(row for row in train if row in first), *sorted(long, key=lambda row: digest(row.text))),
+        train=(*_mixed([row for row in train if row in first]), *_mixed(long)),
         validation=tuple(validation),
         test=tuple(test),
     )
@@ -106,7 +106,7 @@ def _with_own_test(name: str, classes: tuple[str, ...], folder: Path, columns: C
     validation = without_leaks(chosen, test)
     train = without_leaks(rest, [*validation, *test])
     return Task(
-        name=name, classes=classes, train=tuple(train), validation=tuple(validation), test=tuple(test)
+        name=name, classes=classes, train=_mixed(train), validation=tuple(validation), test=tuple(test)
     )
 
 
@@ -123,7 +123,7 @@ def _snippets() -> Task:
     return Task(
         name="snippets",
         classes=("negative", "positive"),
-        train=tuple(train),
+        train=_mixed(train),
         validation=tuple(validation),
         test=tuple(test),
         shifted=shifted,
@@ -158,7 +158,7 @@ def _table(path: Path | None, columns: Columns) -> Task:
     return Task(
         name="csv",
         classes=tuple(map(str, range(classes))),
-        train=tuple(train),
+        train=_mixed(train),
         validation=tuple(validation),
         test=tuple(test),
     )
@@ -166,3 +166,8 @@ def _table(path: Path | None, columns: Columns) -> Task:
 
 def _at_most(rows: Sequence[Row], count: int | None) -> tuple[Row, ...]:
     return tuple(rows if count is None else rows[:count])
+
+
+def _mixed(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """In an order that says nothing: some files have all of one class first."""
+    return tuple(sorted(rows, key=lambda row: digest(row.whole)))

@@ -1,0 +1,226 @@
+"""A whole task: all rules on the same records, what is shown of each, and what is promised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tierline_cartography.analysis import rules
+from tierline_cartography.analysis.cost import Prices, saved
+from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
+from tierline_cartography.analysis.judge import Verdict, holm, judge
+from tierline_cartography.analysis.published import dimec, dimee
+from tierline_cartography.analysis.rules import Rule
+from tierline_cartography.analysis.said import Float, Said, said_of, temperatures
+from tierline_cartography.analysis.stopping import OURS, gain_rule
+from tierline_cartography.analysis.verdicts import (
+    Ahead,
+    Curve,
+    Outcome,
+    ahead,
+    at_equal_drop,
+    curve,
+    freeze,
+    outcomes,
+    seal,
+    strongest,
+)
+from tierline_cartography.errors import PoolError
+from tierline_cartography.records import Records
+
+ORACLE = "oracle"
+THRESHOLDS = ("confidence, one threshold", "confidence, two thresholds")
+DRAWS_PUBLISHED = 2000
+WARM_UP = 500  # samples of a stream before it counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the records of a task say for one choice of exits."""
+
+    task: str
+    exits: tuple[int, ...]
+    full: int  # the layer of the exit that all-cloud is taken to be
+    accuracy: tuple[float, ...]  # of every exit on test, mean over seeds
+    sealed: str  # digest of all settings, from before the test set was opened
+    outcomes: dict[str, Outcome]
+    curves: dict[str, Curve]
+    ahead: dict[str, Ahead]  # ours against each
+    corrected: dict[str, float]  # p-values after Holm
+    oracle_saved: float  # at the drop of ours
+
+
+def sides(records: Records, exits: tuple[int, ...]) -> tuple[Said, Said]:
+    """Validation and test, calibrated on validation."""
+    scale = temperatures(records, exits)
+    validation = said_of(records, records.validation, exits, scale)
+    return validation, said_of(records, records.test, exits, scale)
+
+
+def all_rules(records: Records, validation: Said, prices: Prices) -> list[Rule]:
+    """Ours, the baselines, and what knowing the labels would give."""
+    paid = prices.of(validation.exits, "resume")
+    listed = [
+        gain_rule(validation, paid / prices.layer),
+        rules.one_threshold(),
+        rules.two_thresholds(),
+        rules.entropy(),
+        rules.patience(),
+        rules.split_ee(layer=prices.layer, offload=prices.offload),
+        rules.window_quantile(),
+        rules.random_mix(validation),
+        rules.always(validation),
+        rules.oracle(),
+    ]
+    return [*listed, *_published(records, validation.exits, prices.offload)]
+
+
+def evaluate(records: Records, exits: tuple[int, ...]) -> Evaluation:
+    """Freeze every rule's setting on validation, seal them, then open the test set; cost is layers."""
+    validation, test = sides(records, exits)
+    prices = Prices()
+    listed = all_rules(records, validation, prices)
+    frozen = freeze(listed, validation, strongest(validation), prices)
+    sealed = seal(frozen)
+    full = strongest(test)
+    found = outcomes(listed, frozen, test, full, prices)
+    curves = {rule.name: curve(rule, validation, test, prices) for rule in listed}
+    against = {name: ahead(curves[OURS], one) for name, one in curves.items() if name not in (OURS, ORACLE)}
+    return Evaluation(
+        task=records.task,
+        exits=exits,
+        full=exits[full],
+        accuracy=tuple(float(one) for one in test.right.mean((0, 2))),
+        sealed=sealed,
+        outcomes=found,
+        curves=curves,
+        ahead=against,
+        corrected=holm({name: one.p_value for name, one in against.items()}),
+        oracle_saved=at_equal_drop(test, full, found[OURS].drop.point),
+    )
+
+
+def published_costs(
+    records: Records, exits: tuple[int, ...], offload: float, *, free_cloud: bool = False
+) -> dict[str, Outcome]:
+    """The same in the literature's unit: 0.1 a layer, and so much for a sample that leaves the mobile."""
+    validation, test = sides(records, exits)
+    prices = Prices(offload=offload, free_cloud=free_cloud)
+    listed = [rule for rule in all_rules(records, validation, prices) if rule.name != ORACLE]
+    frozen = freeze(listed, validation, strongest(validation), prices)
+    return outcomes(listed, frozen, test, strongest(test), prices, draws=DRAWS_PUBLISHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """How a guarantee fared over many calibration sets."""
+
+    method: str
+    budget: float  # points
+    broken: float  # share of sets whose setting loses more than the budget on the pool
+    saved: float  # mean share of layers
+    unable: float  # share of sets that certify nothing, so that everything goes to the last exit
+
+
+def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: int = 200) -> list[Promise]:
+    """Draw calibration sets from the test pool, certify a setting on each, and look at the pool.
+
+    The rule is fitted on validation, so the pool is fresh to it. Each set is of one seed's model.
+    """
+    validation, test = sides(records, exits)
+    full = strongest(test)
+    rule = gain_rule(validation)
+    order = sorted(rule.settings)  # the lower the price, the safer
+    chosen = [rule.choose(test, setting) for setting in order]
+    loss = np.stack([test.right[:, full].astype(np.float64) - test.right_at(one) for one in chosen])
+    gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)
+    source = np.random.default_rng(0)
+    found: dict[str, list[tuple[float, float]]] = {"Learn-then-Test": [], "conformal risk control": []}
+    for turn in range(sets):
+        seed = turn % loss.shape[1]
+        drawn = source.integers(0, loss.shape[2], loss.shape[2])
+        sample = list(loss[:, seed, drawn])
+        for name, place in (
+            ("Learn-then-Test", learn_then_test(sample, budget / 100)),
+            ("conformal risk control", conformal_risk_control(sample, budget / 100)),
+        ):
+            kept = (np.nan, 0.0) if place is None else (loss[place, seed].mean(), gained[place, seed])
+            found[name].append((100 * float(kept[0]), float(kept[1])))
+    return [_promise(name, np.array(rows), budget) for name, rows in found.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A rule fitted on one source, on a stream from others."""
+
+    stream: str
+    saved: float
+    drop: Verdict
+
+
+def shifts(records: Records, exits: tuple[int, ...], *, budget: float) -> list[Shift]:
+    """Fit on the task's own validation and stream the other sources, and the other way round.
+
+    Whatever comes before the first WARM_UP samples of a stream does not count.
+    """
+    there = sorted(name for name in records.parts if name.startswith("shifted_"))
+    if not there:
+        raise PoolError(f"the records of {records.task} hold no other sources")
+    validation, test = sides(records, exits)
+    scale = temperatures(records, exits)
+    others = [said_of(records, records.parts[name], exits, scale) for name in there]
+    away = _joined([one.only(np.arange(len(one.labels)) >= WARM_UP) for one in others])
+    learned = _joined([one.only(np.arange(len(one.labels)) < WARM_UP) for one in others])
+    back = test.only(np.arange(len(test.labels)) >= WARM_UP)
+    return [
+        _streamed("other sources, fitted on films", _bare(validation), away, budget),
+        _streamed("films, fitted on other sources", learned, _bare(back), budget),
+    ]
+
+
+def _streamed(stream: str, fitted: Said, said: Said, budget: float) -> Shift:
+    rule = gain_rule(fitted)
+    setting = freeze([rule], fitted, strongest(fitted), budget=budget)[rule.name]
+    chosen, full = rule.choose(said, setting), strongest(said)
+    return Shift(
+        stream=stream,
+        saved=float(saved(chosen, said.exits, Prices()).mean()),
+        drop=judge(said.right[:, full].astype(np.float64), said.right_at(chosen), budget=budget),
+    )
+
+
+def _bare(said: Said) -> Said:
+    """Without what only some parts have."""
+    return replace(said, hidden=None, embedding=None)
+
+
+def _joined(parts: Sequence[Said]) -> Said:
+    return Said(
+        parts[0].exits,
+        np.concatenate([one.labels for one in parts]),
+        np.concatenate([one.probabilities for one in parts], 2),
+    )
+
+
+def _promise(name: str, rows: Float, budget: float) -> Promise:
+    certified = ~np.isnan(rows[:, 0])
+    return Promise(
+        method=name,
+        budget=budget,
+        broken=float((rows[certified, 0] > budget).sum() / len(rows)),
+        saved=float(rows[:, 1].mean()),
+        unable=float(1 - certified.mean()),
+    )
+
+
+def _published(records: Records, exits: tuple[int, ...], offload: float) -> list[Rule]:
+    if len(exits) != 3 or records.train_embedding is None:
+        return []
+    first, second, third = exits
+    found = []
+    for reading in ("ambiguous", "hard-to-learn"):
+        try:
+            found.append(dimec(records, (first, second, third), offload=offload, reading=reading))
+        except PoolError:
+            continue  # its pools are degenerate on these records, which the table then shows by its absence
+    return [*found, dimee(records, (first, second, third))]

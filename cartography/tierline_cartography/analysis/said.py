@@ -1,0 +1,123 @@
+"""What the exits say of held-out samples, calibrated: confidence, prediction, right or wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierline_cartography.records import Part, Records
+
+Float = NDArray[np.floating[Any]]
+Places = NDArray[np.intp]
+"""(S, N): by seed and sample, the place among the exits of the one that answers."""
+
+COLDEST, WARMEST = 0.05, 20.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """N samples, X exits, S seeds, C classes."""
+
+    exits: tuple[int, ...]
+    labels: NDArray[np.int64]  # (N,)
+    probabilities: Float  # (S, X, N, C), calibrated
+    embedding: Float | None = None  # (N, Q), known before layer 1
+    hidden: Float | None = None  # (S, X, N, P), known at each exit
+
+    @cached_property
+    def confidence(self) -> Float:
+        """(S, X, N): the probability of the likeliest class."""
+        found: Float = self.probabilities.max(-1)
+        return found
+
+    @cached_property
+    def entropy(self) -> Float:
+        """(S, X, N), in nats."""
+        found: Float = -(self.probabilities * np.log(np.maximum(self.probabilities, 1e-12))).sum(-1)
+        return found
+
+    @cached_property
+    def prediction(self) -> NDArray[np.intp]:
+        """(S, X, N)."""
+        found: NDArray[np.intp] = self.probabilities.argmax(-1)
+        return found
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """(S, X, N)."""
+        found: NDArray[np.bool_] = self.prediction == self.labels
+        return found
+
+    @property
+    def layers(self) -> Float:
+        """(X,)."""
+        return np.array(self.exits, dtype=np.float64)
+
+    def right_at(self, chosen: Places) -> Float:
+        """(S, N), 1 where the exit chosen is right."""
+        return np.take_along_axis(self.right, chosen[:, None], 1)[:, 0].astype(np.float64)
+
+    def only(self, rows: NDArray[Any]) -> "Said":
+        """Some of the samples."""
+        return Said(
+            self.exits,
+            self.labels[rows],
+            self.probabilities[:, :, rows],
+            None if self.embedding is None else self.embedding[rows],
+            None if self.hidden is None else self.hidden[:, :, rows],
+        )
+
+
+def fit_temperature(logits: Float, labels: NDArray[np.int64]) -> float:
+    """The temperature that makes the true classes (N,) likeliest under logits (N, C); Guo et al., ICML 2017.
+
+    The loss falls, then rises along it, so that a third of the interval can be ruled out at a time.
+    """
+    low, high = np.log(COLDEST), np.log(WARMEST)
+    for _ in range(60):
+        third = (high - low) / 3
+        if _loss(logits, labels, low + third) < _loss(logits, labels, high - third):
+            high -= third
+        else:
+            low += third
+    return float(np.exp((low + high) / 2))
+
+
+def softmax(logits: Float) -> Float:
+    """Along the last axis."""
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    found: Float = odds / odds.sum(-1, keepdims=True)
+    return found
+
+
+def temperatures(records: Records, exits: Sequence[int]) -> Float:
+    """(S, X), fitted on validation."""
+    part, places = records.validation, records.places(tuple(exits))
+    return np.array([[fit_temperature(seed[place], part.labels) for place in places] for seed in part.logits])
+
+
+def said_of(records: Records, part: Part, exits: Sequence[int], scale: Float) -> Said:
+    """What these exits say of a part, their logits divided by temperatures (S, X)."""
+    places = records.places(tuple(exits))
+    logits = part.logits[:, places] / scale[:, :, None, None]
+    hidden = None if part.hidden is None else part.hidden[:, places]
+    return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden)
+
+
+def calibration_error(said: Said, *, bins: int = 10) -> Float:
+    """(S, X): how far confidence and accuracy are apart, over bins of equal width."""
+    index = np.minimum((said.confidence * bins).astype(int), bins - 1)
+    gaps = said.confidence - said.right
+    within = np.stack([np.abs(np.where(index == one, gaps, 0).sum(-1)) for one in range(bins)])
+    found: Float = within.sum(0) / len(said.labels)
+    return found
+
+
+def _loss(logits: Float, labels: NDArray[np.int64], log_temperature: float) -> float:
+    scaled = logits / np.exp(log_temperature)
+    top = scaled.max(-1)
+    total = top + np.log(np.exp(scaled - top[:, None]).sum(-1))
+    return float((total - scaled[np.arange(len(labels)), labels]).mean())

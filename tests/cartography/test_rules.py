@@ -1,0 +1,164 @@
+"""Rules and verdicts on made records, where what depth is worth is known."""
+
+import numpy as np
+import pytest
+
+from tierline_cartography import (
+    PoolError,
+    Prices,
+    evaluate,
+    fit_gains,
+    gain_rule,
+    promises,
+    published_costs,
+    shifts,
+    stop,
+)
+from tierline_cartography.analysis import rules
+from tierline_cartography.analysis.rules import follow
+from tierline_cartography.analysis.said import Said, softmax
+from tierline_cartography.analysis.stopping import OURS
+from tierline_cartography.analysis.verdicts import at_equal_drop, freeze, seal, strongest
+
+EXITS = (2, 4, 6)
+
+
+def said_with(odds: list[list[float]]) -> Said:
+    """One seed; by exit and sample the log odds of class 1, which is the true one."""
+    array = np.array(odds)
+    return Said(EXITS, np.ones(array.shape[1], dtype=int), softmax(np.stack([0 * array, array], -1))[None])
+
+
+def test_thresholds_stop_at_the_first_exit_that_is_sure():
+    said = said_with([[3.0, 0.1, 0.1], [0.0, 3.0, 0.2], [0.0, 0.0, 0.3]])
+
+    assert rules.one_threshold().choose(said, 0.9).tolist() == [[0, 1, 2]]
+    assert rules.two_thresholds().choose(said, (0.99, 0.9)).tolist() == [[2, 1, 2]]
+    assert rules.entropy().choose(said, 0.3).tolist() == [[0, 1, 2]]
+
+
+def test_patience_counts_exits_that_agree():
+    said = said_with([[1.0, -1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, -1.0]])
+
+    assert rules.patience().choose(said, 0).tolist() == [[0, 0, 0]]
+    assert rules.patience().choose(said, 1).tolist() == [[1, 2, 2]]
+    assert rules.patience().choose(said, 2).tolist() == [[2, 2, 2]]
+
+
+def test_the_oracle_takes_the_first_exit_that_is_right_and_the_first_of_all_if_none_is():
+    said = said_with([[1.0, -1.0, -1.0], [1.0, 1.0, -1.0], [1.0, 1.0, -1.0]])
+
+    assert rules.oracle().choose(said, None).tolist() == [[0, 1, 0]]
+
+
+def test_a_window_holds_the_share_that_stops_when_confidence_drifts():
+    source = np.random.default_rng(0)
+    before, after = source.uniform(0.6, 1.0, 1000), source.uniform(0.5, 0.7, 1000)
+    confidence = np.stack([np.concatenate([before, after]), np.ones(2000)])
+
+    stopped = follow(confidence, 0.6, 200) == 0
+
+    assert stopped[200:1000].mean() == pytest.approx(0.6, abs=0.05)
+    assert stopped[1300:].mean() == pytest.approx(0.6, abs=0.05)
+
+
+def test_upper_confidence_bounds_find_the_exit_that_pays():
+    sure = said_with([[4.0] * 3000, [4.0] * 3000, [4.0] * 3000])
+
+    chosen = rules.split_ee().choose(sure, 0.9)
+
+    assert (chosen[0, 1500:] == 0).mean() > 0.8
+
+
+def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
+    gains = fit_gains(validation, 0.0774, validation.layers)
+
+    chosen = stop(tested, gains)
+
+    first = tested.right[:, 0]
+    mended = ~first & tested.right[:, 1]
+    lost = ~first & ~tested.right[:, 1:].any(1)
+    assert (chosen > 0)[mended].mean() > 2 * (chosen > 0)[lost].mean()
+    assert tested.right_at(chosen).mean() > tested.right.mean((0, 2)).max() - 0.02
+    assert (chosen == 0).mean() > 0.7
+
+
+def test_a_dearer_layer_never_buys_more_of_them(validation, tested):
+    rule = gain_rule(validation)
+
+    layers = [tested.layers[rule.choose(tested, price)].mean() for price in (0.004, 0.0774, 1.0)]
+
+    assert layers[0] > layers[1] >= layers[2] == 2.0
+
+
+def test_settings_are_frozen_without_a_look_at_the_test_set_and_sealed(validation, tested):
+    listed = [rules.one_threshold(), rules.patience()]
+
+    frozen = freeze(listed, validation, strongest(validation))
+
+    assert set(frozen) == {"confidence, one threshold", "PABEE (patience)"}
+    assert seal(frozen) == seal(dict(reversed(frozen.items())))
+    assert seal(frozen) != seal({**frozen, "PABEE (patience)": 99})
+    looser = freeze(listed, validation, strongest(validation), budget=3.0)
+    name = listed[0].name
+    kept = [listed[0].choose(tested, one[name]) for one in (frozen, looser)]
+    assert tested.layers[kept[1]].mean() < tested.layers[kept[0]].mean()
+
+
+def test_the_oracle_at_a_drop_gives_up_what_the_drop_allows():
+    said = said_with([[-1.0] * 50 + [1.0] * 50, [-1.0] * 100, [1.0] * 100])
+
+    assert at_equal_drop(said, 2, 0.0) == pytest.approx(0.5 * 2 / 3)
+    assert at_equal_drop(said, 2, 10.0) == pytest.approx(0.6 * 2 / 3)
+
+
+def test_a_whole_evaluation_compares_every_rule_on_the_same_records(records):
+    found = evaluate(records, EXITS)
+
+    assert set(found.outcomes) == {
+        OURS, "confidence, one threshold", "confidence, two thresholds", "DeeBERT (entropy)",
+        "PABEE (patience)", "SplitEE (UCB)", "RecServe (window quantile)", "random with a mix",
+        "always exit k", "oracle", "DIMEC-DC (ambiguous)", "DIMEC-DC (hard-to-learn)", "DIMEE",
+    }  # fmt: skip
+    ours = found.outcomes[OURS]
+    assert ours.drop.point < 1.0
+    assert ours.drop.shown == (ours.drop.upper <= 0.5)
+    assert ours.saved > 0.5
+    assert ours.saved <= found.oracle_saved <= 2 / 3
+    assert sum(ours.shares) == pytest.approx(1)
+    assert found.corrected["DIMEE"] < 0.05
+    assert found.ahead["DeeBERT (entropy)"].points > 0
+    assert all(found.corrected[name] >= one.p_value for name, one in found.ahead.items())
+    assert evaluate(records, EXITS).sealed == found.sealed
+
+
+def test_transfers_and_free_cloud_layers_change_what_is_saved(records):
+    dear = published_costs(records, EXITS, 0.6)
+    free = published_costs(records, EXITS, 0.1, free_cloud=True)
+
+    assert dear[OURS].saved > 0.5
+    assert Prices(offload=0.6).all_cloud(EXITS) == pytest.approx(1.2)
+    assert free[OURS].saved < 0 < dear[OURS].saved  # where the cloud is free, sending all to it is cheapest
+
+
+def test_promises_are_kept_in_all_but_a_few_calibration_sets(records):
+    certain, expected = promises(records, EXITS, 1.0, sets=60)
+
+    assert certain.broken <= 0.05
+    assert 0.2 < certain.saved < expected.saved
+    assert expected.method == "conformal risk control"
+
+
+def test_a_shift_needs_other_sources(records):
+    with pytest.raises(PoolError, match="hold no other sources"):
+        shifts(records, EXITS, budget=2.0)
+
+
+def test_what_a_fit_saw_is_judged_by_fits_that_did_not_see_it(validation):
+    rule = gain_rule(validation)
+
+    unseen, seen = rule.chosen_on(validation, 0.004), rule.choose(validation, 0.004)
+
+    assert (unseen != seen).any()
+    assert validation.right_at(unseen).mean() <= validation.right_at(seen).mean()
+    assert (unseen == seen).mean() > 0.8
