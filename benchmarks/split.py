@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from tests.models import zoo
-from tierline_models import Split, load, load_bundle, split
+from tests.models.real import REAL
+from tierline_models import Split, load, onnx_differences, split
 
 PASSES = 40
 QUICK_PASSES = 8
@@ -40,34 +41,9 @@ print((peak() - before) / sum(one.nbytes for one in segment.state_dict().values(
 """
 
 
-class Whole(nn.Module):
-    """A built-in bundle as one module."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        bundle = load_bundle(name)
-        self.blocks = bundle.model.blocks
-        self.head = bundle.model.exits[len(self.blocks)].head
-        self.example = bundle.model.preprocess(bundle.example)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As the unsplit model."""
-        for block in self.blocks:
-            x = block(x)
-        answer: torch.Tensor = self.head(x)
-        return answer
-
-
 def architectures() -> dict[str, zoo.Example]:
     """Every model of the equality table."""
-    made = {name: make() for name, make in zoo.ZOO.items()}
-    for name, known_as in (
-        ("MiniLM-L6, real weights", "text"),
-        ("EfficientNet-Lite0, real weights", "image"),
-    ):
-        model = Whole(known_as).eval()
-        made[name] = model, (model.example,)
-    return made
+    return {name: make() for name, make in (zoo.ZOO | REAL).items()}
 
 
 def large() -> dict[str, zoo.Example]:
@@ -92,19 +68,20 @@ def main() -> None:
         return
     passes = QUICK_PASSES if args.quick else PASSES
     with tempfile.TemporaryDirectory() as folder:
-        rows = [equality(), *overheads(passes), deep_split(), *loading(Path(folder))]
+        rows = [equality(), onnx_equality(), *overheads(passes), deep_split(), *loading(Path(folder))]
     print(json.dumps(rows))
 
 
 def print_table() -> None:
     """One line an architecture."""
-    titles = ("architecture", "calls", "split points", "tensors at most", "largest difference")
+    titles = ("architecture", "calls", "split points", "tensors at most", "largest difference", "ONNX")
     print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
     for name, (model, inputs) in architectures().items():
         cut = split(model, inputs, every=True)
         most = max(len(point.tensors) for point in cut.points)
         calls = len(cut.source.program.calls)  # type: ignore[attr-defined]
-        print(f"| {name} | {calls} | {len(cut.points)} | {most} | {max(cut.differences())} |")
+        apart = f"{max(_onnx_apart(cut)):.1e}"
+        print(f"| {name} | {calls} | {len(cut.points)} | {most} | {max(cut.differences())} | {apart} |")
 
 
 def equality() -> dict[str, Any]:
@@ -114,6 +91,19 @@ def equality() -> dict[str, Any]:
     ]
     claim = f"largest difference between split and unsplit, every split point of {len(worst)} architectures"
     return _row(claim, worst, max(worst), 0.0, "absolute")
+
+
+def onnx_equality() -> dict[str, Any]:
+    """The largest difference of onnxruntime from torch after any block, by the largest value there."""
+    worst = [max(_onnx_apart(split(model, inputs, every=True))) for model, inputs in architectures().values()]
+    claim = f"onnxruntime from torch after any block, of the largest value there, {len(worst)} architectures"
+    return _row(claim, worst, max(worst), 1e-4, "times")
+
+
+def _onnx_apart(cut: Split) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        cut.save(Path(folder) / "bundle", onnx=True)
+        return onnx_differences(Path(folder) / "bundle")
 
 
 def overheads(passes: int) -> list[dict[str, Any]]:

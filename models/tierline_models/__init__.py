@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tierline_models.heads import ImageHead, PooledHead, TokenHead
     from tierline_models.lora import LoraLinear, adapt
     from tierline_models.minilm import Block, Embedding
+    from tierline_models.onnx.compare import onnx_differences
     from tierline_models.pictures import photographs
     from tierline_models.pieces import TextInput
     from tierline_models.pixels import ImageInput
@@ -117,6 +118,7 @@ __all__ = [
     "measure_device",
     "normalise",
     "one_thread",
+    "onnx_differences",
     "photographs",
     "pretrained_encoder",
     "pretrained_tokenizer",
@@ -151,6 +153,7 @@ _NAMES = {
     "heads": "ImageHead PooledHead TokenHead",
     "lora": "LoraLinear adapt",
     "minilm": "Block Embedding",
+    "onnx.compare": "onnx_differences",
     "pictures": "photographs",
     "pieces": "TextInput",
     "pixels": "ImageInput",

@@ -62,6 +62,7 @@ def test_public_names_are_sorted_and_pinned():
         "measure_budgets",
         "measure_device",
         "normalise",
+        "onnx_differences",
         "one_thread",
         "photographs",
         "pretrained_encoder",

@@ -1,5 +1,8 @@
 """ONNX in bundles: beside the weights, covered by the seal, checked before onnxruntime sees it."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 
 import tierline
 from tests.models.zoo import decoder, unet
-from tierline_models import BundleError, TokenHead, split
+from tierline_models import BundleError, TokenHead, onnx_differences, split
 from tierline_models.graphs.files import Files
 from tierline_models.graphs.manifest import read_manifest
 from tierline_models.onnx.check import MOST_BYTES, check_model
@@ -57,6 +60,32 @@ def test_a_changed_byte_of_an_onnx_file_is_refused(saved: Path, tmp_path: Path) 
     with pytest.raises(BundleError, match="sha256 differs"):
         Files(tmp_path / "unet", manifest.files, manifest.beside).check("blocks/0002.onnx")
     assert tierline.load(tmp_path / "unet").differences() == [0.0] * len(cut.points)  # needs none of it
+
+
+def test_blocks_and_exits_of_a_bundle_equal_torch(saved: Path) -> None:
+    differences = onnx_differences(saved / "with")
+
+    assert len(differences) == len(read_manifest(saved / "with").points) + 1
+    assert max(differences) < 1e-5
+    with pytest.raises(BundleError, match=r"has no blocks/0001\.onnx; make it with `tierline bundle build"):
+        onnx_differences(saved / "without")
+
+
+def test_a_bundle_runs_where_there_is_no_torch(saved: Path) -> None:
+    """A process whose torch cannot be imported runs all blocks as torch here does."""
+    script = (
+        "import sys; sys.modules['torch'] = None; import json, pathlib, numpy as np;"
+        "from tierline_models.onnx.blocks import OnnxBlocks;"
+        "blocks = OnnxBlocks(pathlib.Path(sys.argv[1])); x = (np.array(json.loads(sys.argv[2])),)\n"
+        "for layer in range(1, len(blocks.manifest.points) + 2): x = blocks.block(layer)(*x)\n"
+        "print(json.dumps(x[0].tolist()))"
+    )
+    cut = tierline.load(saved / "with")
+    ids, expected = cut.example[0][0], cut.example[1][0]
+    command = [sys.executable, "-c", script, str(saved / "with"), json.dumps(ids.tolist())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+    assert torch.allclose(torch.tensor(json.loads(done.stdout)), expected, atol=1e-4)
 
 
 def _external(model: ModelProto) -> TensorProto:

@@ -46,9 +46,9 @@ PUBLIC = {
         Source Split SplitError SplitExit SplitPoint Subject TensorSpec TextInput TokenHead
         activations adapt attach block_costs codings_from_files codings_to_files device_class
         label_by_model load load_bundle load_ratings load_snippets measure_budgets measure_device
-        normalise one_thread photographs pretrained_encoder pretrained_tokenizer profile_at_start
-        profile_model profile_of read_profile scale shipped_profile sizes_to_measure split
-        subject_of write_codings
+        normalise one_thread onnx_differences photographs pretrained_encoder pretrained_tokenizer
+        profile_at_start profile_model profile_of read_profile scale shipped_profile sizes_to_measure
+        split subject_of write_codings
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError run_node

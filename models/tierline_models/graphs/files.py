@@ -96,9 +96,7 @@ class Files:
 
     def text(self, name: str, *, limit: int = _JSON_BYTES) -> str:
         """A file of UTF-8 text of at most `limit` bytes."""
-        path = self.check(name)
-        if regular_size(path) > limit:
-            raise BundleError(f"{path} has more than {limit} bytes, more than any bundle needs")
+        path = self.check(name, limit=limit)
         try:
             return path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -132,9 +130,11 @@ class Files:
             for key, one in reader.places.items()
         }
 
-    def check(self, name: str) -> Path:
-        """The path of a file whose size and sum are as the manifest says."""
+    def check(self, name: str, *, limit: int | None = None) -> Path:
+        """The path of a file of at most `limit` bytes whose size and sum are as the manifest says."""
         path = self._sized(name)
+        if limit is not None and regular_size(path) > limit:
+            raise BundleError(f"{path} has more than {limit} bytes, more than any bundle needs")
         if name not in self._checked:
             with path.open("rb") as file:
                 self._compare(name, hashlib.file_digest(file, "sha256").hexdigest())

@@ -17,14 +17,14 @@ class OnnxBlock:
 
         Args:
             data: the model, which `check_model` has let pass.
-            weights: all that it uses, by name, contiguous; so onnxruntime reads no file.
+            weights: all that it uses, by name, contiguous; onnxruntime copies them and reads no file.
             where: the file's name, to be told.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised
-        self._weights = tuple(weights.values())  # the session may refer to them as long as it lives
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in self._weights]
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")  # no slack
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(one) for one in weights.values()]
         options.add_external_initializers([f"{WEIGHT}{name}" for name in weights], values)
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
