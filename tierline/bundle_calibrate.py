@@ -2,6 +2,7 @@
 
 import json
 import platform
+import random
 import sys
 import time
 from argparse import Namespace
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tierline.errors import UsageError
+from tierline.labelled import read_labelled
 from tierline.terminal import note
 from tierline_codecs import CALIBRATED, CODECS, Calibration, calibrate, decode, encode
 
@@ -89,15 +92,28 @@ def _across_known(calibration: Calibration, codec: str, array: Array) -> tuple[A
 
 
 def _samples(bundle: "Bundle", args: Namespace) -> tuple[Sequence["Sample"], Sequence["Sample"]]:
-    measure = bundle.samples("validation", args.seed)[: args.samples]
-    return measure, bundle.samples("train", args.seed)[:CHANNEL_SAMPLES]
+    """Return what budgets are measured on, and what channels are calibrated on: never the same."""
+    if args.inputs is None:
+        measure = bundle.samples("validation", args.seed)[: args.samples]
+        return measure, bundle.samples("train", args.seed)[:CHANNEL_SAMPLES]
+    from tierline_models import Sample
+
+    found = [Sample(data=data, label=label) for data, label in read_labelled(args.inputs)]
+    if len(found) < 2:
+        raise UsageError(f"{args.inputs} holds {len(found)} inputs; calibration takes some hundreds")
+    random.Random(args.seed).shuffle(found)
+    channels = min(CHANNEL_SAMPLES, len(found) // 4 + 1)
+    return found[channels:][: args.samples], found[:channels]
 
 
 def _made(args: Namespace, samples: int, channels: int) -> dict[str, str]:
+    given = "" if args.inputs is None else f" --inputs {Path(args.inputs).name}"
+    which = "the validation split" if args.inputs is None else "the inputs given"
+    others = "the train split" if args.inputs is None else "them, not among those"
     return {
-        "command": f"tierline bundle calibrate {args.folder} --seed {args.seed} --samples {samples}"
-        f" --changed {args.changed:g}",
-        "samples": f"{samples} of the validation split, channels on {channels} of the train split",
+        "command": f"tierline bundle calibrate {Path(args.folder).name}{given} --seed {args.seed}"
+        f" --samples {samples} --changed {args.changed:g}",
+        "samples": f"{samples} of {which}, channels on {channels} of {others}",
         "torch": version("torch"),
         "machine": platform.machine(),
     }

@@ -154,3 +154,18 @@ def test_what_has_no_statistics_is_refused(array):
 def test_what_makes_no_sense_is_refused(link, budget):
     with pytest.raises(CodecError):
         choose(link, DEVICE, statistics_of(HIDDEN), budget)
+
+
+def test_the_worked_example_of_the_documentation_adds_up():
+    tensor = statistics_from(10_000, {"int8": 10_100.0, "step-zstd": 5_900.0}, {})
+    each = {"int8": 0.05e-3, "step-zstd": 0.25e-3}
+    costs = {
+        codec: CodecSeconds(encode_call=half, encode_byte=0, decode_call=half, decode_byte=0)
+        for codec, half in each.items()
+    }
+    device = Device(sender=costs, receiver=costs)
+
+    assert break_even("step-zstd", "int8", device, tensor) == pytest.approx(84e6 / 8)
+    for link, int8, step in ((20e6 / 8, 4.14e-3, 2.86e-3), (1e9 / 8, 0.18e-3, 0.55e-3)):
+        assert expect("int8", link, device, tensor).seconds == pytest.approx(int8, rel=0.01)
+        assert expect("step-zstd", link, device, tensor).seconds == pytest.approx(step, rel=0.01)

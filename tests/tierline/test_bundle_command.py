@@ -7,7 +7,8 @@ import pytest
 
 from tierline.__main__ import main
 from tierline.bundle_map import Block, best_cuts, in_words, to_svg
-from tierline_models import codings_from_files
+from tierline_models import Sample, codings_from_files
+from tierline_models.samples import line_of
 
 MODEL = """
 import torch
@@ -155,6 +156,19 @@ def test_calibrating_needs_enough_samples_to_show_anything(capsys: pytest.Captur
     assert main(["bundle", "calibrate", "text", "--samples", "5"]) == 2
 
     assert "give at least 299" in capsys.readouterr().err
+
+
+def test_one_can_calibrate_on_inputs_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [Sample(data=f"film number {k}, {'good' * (k % 2)}".encode(), label=None) for k in range(12)]
+    file = tmp_path / "inputs.jsonl"
+    file.write_text("".join(map(line_of, given)))
+
+    few = ["--inputs", str(file), "--changed", "0.5", "--out", str(tmp_path), "--json"]
+    assert main(["bundle", "calibrate", "text", *few]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["made"]["samples"] == "8 of the inputs given, channels on 4 of them, not among those"
+    assert told["points"][0]["codecs"]["int8"]["samples"] == 8
 
 
 def test_what_calibration_writes_is_what_it_tells_and_can_be_read(
