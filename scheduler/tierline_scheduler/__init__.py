@@ -4,17 +4,21 @@ from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import ObjectiveError, RefusedError, SchedulerError
 from tierline_scheduler.estimate import Estimate
 from tierline_scheduler.explain import Alternative, explain
+from tierline_scheduler.fleet import Guide, guide
 from tierline_scheduler.hysteresis import Standing, Verdict, keep_or_switch
+from tierline_scheduler.job import Job
 from tierline_scheduler.objective import Objective, Reluctance
-from tierline_scheduler.planner import plan
 from tierline_scheduler.rounds import Round, run_round
 from tierline_scheduler.service import run_scheduler
+from tierline_scheduler.sharing import plan
 from tierline_scheduler.state import ClusterState, LinkState, NodeState, apply, expire
 
 __all__ = [
     "Alternative",
     "ClusterState",
     "Estimate",
+    "Guide",
+    "Job",
     "LinkState",
     "NodeState",
     "Objective",
@@ -29,6 +33,7 @@ __all__ = [
     "apply",
     "expire",
     "explain",
+    "guide",
     "keep_or_switch",
     "plan",
     "run_round",

@@ -130,7 +130,7 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Service:
+class Service:
     """Seconds of one visit, (N, K) each."""
 
     compute: Floats  # blocks and exits only, averaged over all samples, those that never come here too
@@ -161,8 +161,8 @@ def predict(
         arrivals: at the mobile node.
         margin: how many standard deviations an uncertainty is taken for.
     """
-    across = _cross(table, devices, hops)
-    service = _serve(table, across, devices)
+    across = cross(table, devices, hops)
+    service = serve(table, across, devices)
     trip = _travel(table, across, service, devices, hops, arrivals, margin)
     arrive = trip.nodes.wait + trip.links.wait + trip.backlog + trip.crossing + trip.rtt
     leave = np.cumsum(arrive + service.here, axis=1) + np.cumsum(service.onward, axis=1) - service.onward
@@ -187,7 +187,8 @@ def stretch(utilisation: Floats) -> Floats:
     return beyond
 
 
-def _cross(table: Table, devices: Sequence[Device], hops: Sequence[Hop]) -> Crossing:
+def cross(table: Table, devices: Sequence[Device], hops: Sequence[Hop]) -> Crossing:
+    """Return how each candidate's samples get over these links."""
     codec, received, encode, decode = (
         table.codec.copy(), table.received_bytes.copy(), *(np.zeros(table.reach.shape) for _ in range(2))
     )  # fmt: skip
@@ -205,7 +206,8 @@ def _cross(table: Table, devices: Sequence[Device], hops: Sequence[Hop]) -> Cros
     return Crossing(codec=codec, received_bytes=received, encode=encode, decode=decode)
 
 
-def _serve(table: Table, across: Crossing, devices: Sequence[Device]) -> _Service:
+def serve(table: Table, across: Crossing, devices: Sequence[Device]) -> Service:
+    """Return the seconds that each candidate's legs take on these nodes."""
     compute, here, onward = (np.zeros(table.reach.shape) for _ in range(3))
     for k, device in enumerate(devices):
         until = device.ready_at[table.pause[:, k]] - device.ready_at[table.start[:, k]]
@@ -216,13 +218,13 @@ def _serve(table: Table, across: Crossing, devices: Sequence[Device]) -> _Servic
             beyond = device.ready_at[table.stop[:, k]] - device.ready_at[table.pause[:, k]]
             onward[:, k] = beyond + across.encode[:, k + 1]
             compute[:, k] += table.reach[:, k + 1] * beyond
-    return _Service(compute=compute, here=here, onward=onward)
+    return Service(compute=compute, here=here, onward=onward)
 
 
 def _travel(
     table: Table,
     across: Crossing,
-    service: _Service,
+    service: Service,
     devices: Sequence[Device],
     hops: Sequence[Hop],
     arrivals: Arrivals,
@@ -251,7 +253,7 @@ def _travel(
     )
 
 
-def _spread(service: _Service, trip: _Trip, devices: Sequence[Device], hops: Sequence[Hop]) -> Floats:
+def _spread(service: Service, trip: _Trip, devices: Sequence[Device], hops: Sequence[Hop]) -> Floats:
     """Return the standard deviation (N,) of one sample that goes all the way."""
     return _together(
         trip.nodes.wait,  # exponential: as wide as it is long
@@ -264,7 +266,7 @@ def _spread(service: _Service, trip: _Trip, devices: Sequence[Device], hops: Seq
 
 
 def _favour(
-    service: _Service, trip: _Trip, devices: Sequence[Device], hops: Sequence[Hop], margin: float
+    service: Service, trip: _Trip, devices: Sequence[Device], hops: Sequence[Hop], margin: float
 ) -> Floats:
     """Return by how much (N,) the mean may be overrated."""
     return _together(

@@ -26,6 +26,13 @@ class Ledger:
             others[server] = others[server].minus(load)
         return Traffic(others=others, explained=self.explained)
 
+    def alone(self) -> Traffic:
+        """Return what remains when no mobile node had a plan: the loads that no plan in force explains."""
+        rest = {
+            server: load.minus(self.explained.get(server, _NO_LOAD)) for server, load in self.total.items()
+        }
+        return Traffic(others=rest, explained=self.explained)
+
     def replaced(self, mobile: str, loads: Loads) -> "Ledger":
         """Return the ledger after a mobile node has got another plan: the next one reckons with it."""
         total = dict(self.traffic(mobile).others)

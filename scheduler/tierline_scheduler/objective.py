@@ -7,7 +7,7 @@ from tierline_scheduler.errors import ObjectiveError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """Minimise weighted work subject to limits; the defaults count cloud work alone.
+    """Minimise what counts, each with its weight, subject to limits; the defaults count cloud work alone.
 
     Attributes:
         deadline: seconds within which a sample that goes all the way is answered.
@@ -18,6 +18,12 @@ class Objective:
         late_cost: seconds of weighted work that a late sample beyond those is worth.
         cloud_weight: what a second of cloud work costs.
         edge_weight: what a second of edge work costs.
+        latency_weight: what a second of mean latency costs.
+        energy_weight: what a joule that the mobile node spends costs.
+        miss_cost: what a sample costs whose deadline cannot be kept; where servers are short of room, this
+            times the priority decides who goes without.
+        compute_watts: what a mobile node draws more while it computes.
+        radio_watts: what it draws more while it sends.
         expected_rate: samples a second that every mobile node is planned for even while it sends fewer.
         max_frame_bytes: largest hand-off that a receiver reassembles.
         battery_floor: a mobile node with less charge than this computes nothing if others can.
@@ -30,6 +36,11 @@ class Objective:
     late_cost: float = 0.2
     cloud_weight: float = 1.0
     edge_weight: float = 0.0
+    latency_weight: float = 0.0
+    energy_weight: float = 0.0
+    miss_cost: float = 1.0
+    compute_watts: float = 3.0
+    radio_watts: float = 1.2
     expected_rate: float = 0.0
     max_frame_bytes: int = 64 * 2**20
     battery_floor: float = 0.1
@@ -40,6 +51,32 @@ class Objective:
             if not low <= value <= high:
                 raise ObjectiveError(f"objective {name} is {value}; give a number from {low:g} to {high:g}")
 
+    @classmethod
+    def balanced(cls, knob: float, *, deadline: float = 0.5, accuracy_drop: float = 0.01) -> "Objective":
+        """Return an objective between least cloud work (0) and least wait (1).
+
+        A straight line between the two prices: whatever the knob, no plan within the limits has both less
+        cloud work and less mean latency than the one chosen.
+
+        Args:
+            knob: from 0 to 1.
+            deadline: seconds.
+            accuracy_drop: how far accuracy may fall.
+
+        Raises:
+            ObjectiveError: the knob is out of range.
+        """
+        if not 0 <= knob <= 1:
+            raise ObjectiveError(f"objective knob is {knob}; give a number from 0 to 1")
+        # In the middle a second of wait weighs a tenth of a second of cloud work: a request's 0.1 s of the
+        # one and 0.01 s of the other then weigh alike.
+        return cls(
+            cloud_weight=1 - 0.999 * knob,
+            latency_weight=0.1 * knob,
+            deadline=deadline,
+            accuracy_drop=accuracy_drop,
+        )
+
 
 _RANGES = (
     ("deadline", 0.001, 86_400.0),
@@ -49,6 +86,11 @@ _RANGES = (
     ("late_cost", 0.0, 1e6),
     ("cloud_weight", 0.0, 1e9),
     ("edge_weight", 0.0, 1e9),
+    ("latency_weight", 0.0, 1e9),
+    ("energy_weight", 0.0, 1e9),
+    ("miss_cost", 0.0, 1e9),
+    ("compute_watts", 0.0, 1e6),
+    ("radio_watts", 0.0, 1e6),
     ("expected_rate", 0.0, 1e9),
     ("max_frame_bytes", 1, 2**40),
     ("battery_floor", 0.0, 1.0),

@@ -16,6 +16,7 @@ from tierline_scheduler.table import Bools, Floats, Table
 from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
 
 _EVERY = slice(None)
+_LEAST_RATE = 1e-9  # so that what a sample asks of a node is known while there are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Option:
     figures: Figures
     tail: Tail
     battery: float | None  # of the mobile node
+    rate: float  # samples a second that are planned for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Limits:
     accuracy: Bools
     deadline: Bools
     utilisation: Bools
+    shared: Bools  # the utilisation of the nodes that others use too
     battery: Bools
 
     @property
@@ -76,7 +79,8 @@ def make_option(
     mobile = state.nodes[names[0]]
     devices = tuple(device(state.nodes[name], traffic) for name in names)
     hops = tuple(hop(state, a, b, traffic, objective.max_frame_bytes) for a, b in pairwise(names))
-    figures = predict(table, devices, hops, arrivals(mobile, objective.expected_rate), objective.margin)
+    asked = arrivals(mobile, max(objective.expected_rate, _LEAST_RATE))
+    figures = predict(table, devices, hops, asked, objective.margin)
     return Option(
         names=names,
         table=table,
@@ -85,6 +89,7 @@ def make_option(
         figures=figures,
         tail=_tail(table, hops, figures),
         battery=mobile.battery,
+        rate=asked.rate,
     )
 
 
@@ -99,21 +104,35 @@ def limits(option: Option, objective: Objective, floor: float) -> Limits:
         accuracy=table.accuracy >= floor,
         deadline=option.tail.late(objective.deadline) <= allowed_late(objective.margin),
         utilisation=highest.max(axis=1) <= objective.max_utilisation,
+        shared=np.all(figures.nodes.most[:, 1:] <= objective.max_utilisation, axis=1),
         battery=table.layer[:, 0] == 0 if flat else np.ones(len(table.candidates), dtype=np.bool_),
     )
 
 
-def cost(option: Option, objective: Objective) -> Floats:
-    """Return what is minimised, in weighted seconds a sample, to the nanosecond so that ties are ties."""
+def cost(option: Option, objective: Objective, prices: Mapping[str, float] | None = None) -> Floats:
+    """Return what is minimised, in weighted seconds a sample, to the nanosecond so that ties are ties.
+
+    Args:
+        option: the candidates.
+        objective: what counts.
+        prices: what a second of a shared node's time costs besides, by name; see `fleet.Guide`.
+    """
     weights = {Tier.MOBILE: 0.0, Tier.EDGE: objective.edge_weight, Tier.CLOUD: objective.cloud_weight}
     weighted = option.figures.work @ np.array([weights[tier] for tier in option.table.chain])
+    if objective.latency_weight > 0:
+        weighted = weighted + objective.latency_weight * option.figures.mean_seconds
+    if objective.energy_weight > 0:
+        weighted = weighted + objective.energy_weight * joules(option, objective)
+    if prices:
+        charged = np.array([prices.get(name, 0.0) for name in option.names])
+        weighted = weighted + option.figures.nodes.own @ charged / option.rate
     rounded: Floats = np.round(weighted, 9)
     return rounded
 
 
-def expected(option: Option, objective: Objective) -> Floats:
+def expected(option: Option, objective: Objective, prices: Mapping[str, float] | None = None) -> Floats:
     """Return what a sample costs when those that are late are paid for: weighted seconds (N,)."""
-    found: Floats = cost(option, objective) + lateness(option, objective)
+    found: Floats = cost(option, objective, prices) + lateness(option, objective)
     return found
 
 
@@ -128,6 +147,14 @@ def lateness(option: Option, objective: Objective, rows: slice = _EVERY) -> Floa
     overrun = 1 + np.log(np.maximum(1.0, option.figures.seconds[rows] / objective.deadline))
     found: Floats = objective.late_cost * excess * overrun
     return found
+
+
+def joules(option: Option, objective: Objective) -> Floats:
+    """Return the energy that a sample takes of the mobile node: what computes it, and what sends it on."""
+    figures, rate = option.figures, option.rate
+    sending = figures.links.own[:, 1] / rate if len(option.names) > 1 else 0.0
+    spent: Floats = objective.compute_watts * figures.nodes.own[:, 0] / rate + objective.radio_watts * sending
+    return spent
 
 
 def accuracy_floor(model: Model, objective: Objective) -> float:

@@ -1,13 +1,14 @@
 """The exact planner, a pure function: the least work within the limits, over every candidate and node."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tierline_broker import Plan, Tier
 from tierline_scheduler.candidates import from_route
-from tierline_scheduler.estimate import Estimate, as_plan, estimate
+from tierline_scheduler.estimate import Estimate, estimate
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
@@ -34,53 +35,51 @@ class Choice:
     note: str
 
 
-def plan(state: ClusterState, objective: Objective) -> dict[str, Plan]:
-    """Return the best plan of every mobile node, whatever is in force now.
-
-    Mobile nodes are planned in the order of their names, each reckoning with the load of all others: of
-    those before it under their new plans, of those after it under the plans in force. A mobile node for
-    which nothing is possible, not even alone, is left out.
-    """
-    plans: dict[str, Plan] = {}
-    ledger = ledger_of(state, objective)
-    for mobile in mobiles(state):
-        choice = choose(state, mobile, objective, ledger.traffic(mobile.name))
-        if choice is None:
-            continue
-        ledger = ledger.replaced(mobile.name, choice.best.loads)
-        known = state.plans.get(mobile.name)
-        plans[mobile.name] = as_plan(
-            choice.best,
-            model=model_of(mobile).digest,
-            version=1 if known is None else known.version + 1,
-            reason=reason_of(choice, objective),
-        )
-    return plans
-
-
-def choose(state: ClusterState, mobile: NodeState, objective: Objective, traffic: Traffic) -> Choice | None:
+def choose(
+    state: ClusterState,
+    mobile: NodeState,
+    objective: Objective,
+    traffic: Traffic,
+    prices: Mapping[str, float] | None = None,
+) -> Choice | None:
     """Return the best for one mobile node: within all limits, else the fastest at the accuracy floor.
 
     Where not even the accuracy floor can be kept, since no node has the memory for the blocks it takes, the
     most accurate comes first and the fastest of those. None if nothing at all can be carried out.
+
+    Args:
+        state: what is known.
+        mobile: a usable mobile node.
+        objective: what counts for it.
+        traffic: the load of all others.
+        prices: of the nodes that it shares, as a `Guide` has them.
     """
     model = model_of(mobile)
     floor = accuracy_floor(model, objective)
+    find = partial(first_of, objective=objective, floor=floor, prices=prices or {})
     found = list(options(state, mobile, tables(model, floor), traffic, objective))
-    best = _first(found, objective, floor, _within, _by_cost)
+    best = find(found, admit=_within, rank=by_cost)
     if best is not None:
         return Choice(best=best, note="")
-    best = _first(found, objective, floor, _accurate, _by_expected)
+    # Who has to miss its deadline takes nothing of what others need to keep theirs.
+    best = find(found, admit=_sparing, rank=_by_expected) if prices else None
+    best = best or find(found, admit=_accurate, rank=_by_expected)
     if best is not None:
         return Choice(best=best, note=f"nothing meets the deadline of {objective.deadline:g} s within limits")
     found = list(options(state, mobile, tables(model, None), traffic, objective))
-    best = _first(found, objective, floor, _possible, _by_accuracy)
+    best = find(found, admit=_possible, rank=_by_accuracy)
     if best is None:
         return None
     return Choice(best=best, note=f"no node has the memory for the accuracy floor of {floor:.3f}")
 
 
-def assess(state: ClusterState, in_force: Plan, objective: Objective, traffic: Traffic) -> Estimate | None:
+def assess(
+    state: ClusterState,
+    in_force: Plan,
+    objective: Objective,
+    traffic: Traffic,
+    prices: Mapping[str, float] | None = None,
+) -> Estimate | None:
     """Return what a plan in force is predicted to do now; None where it can no longer be carried out."""
     mobile = state.nodes.get(in_force.node)
     stages = in_force.route.stages
@@ -96,7 +95,8 @@ def assess(state: ClusterState, in_force: Plan, objective: Objective, traffic: T
     table = make_table(tuple(stage.tier for stage in stages), (candidate,))
     option = make_option(state, tuple(stage.node for stage in stages), table, traffic, objective)
     kept = limits(option, objective, accuracy_floor(mobile.model, objective))
-    return estimate(option, kept, cost(option, objective), 0, objective) if kept.possible[0] else None
+    costs = cost(option, objective, prices)
+    return estimate(option, kept, costs, 0, objective) if kept.possible[0] else None
 
 
 def ledger_of(state: ClusterState, objective: Objective) -> Ledger:
@@ -136,21 +136,23 @@ def reason_of(choice: Choice, objective: Objective) -> str:
     return f"least work within {objective.deadline:g} s at accuracy {best.accuracy:.3f}: {figures}"
 
 
-def _first(
+def first_of(
     found: Iterable[Option],
+    *,
     objective: Objective,
     floor: float,
-    admit: Callable[[Limits], Bools],
-    rank: Callable[[Option, Objective], tuple[Floats, ...]],
+    prices: Mapping[str, float],
+    admit: Callable[[Limits, Option], Bools],
+    rank: Callable[[Option, Objective, Mapping[str, float]], tuple[Floats, ...]],
 ) -> Estimate | None:
     """Return the admitted candidate that ranks first; ties go to fewer nodes, then to the order of names."""
     best: tuple[tuple[object, ...], Option, Limits, int] | None = None
     for option in found:
         kept = limits(option, objective, floor)
-        rows = np.flatnonzero(admit(kept))
+        rows = np.flatnonzero(admit(kept, option))
         if not len(rows):
             continue
-        ranks = rank(option, objective)
+        ranks = rank(option, objective, prices)
         row = int(rows[np.lexsort([values[rows] for values in reversed(ranks)])[0]])
         key = (*(float(values[row]) for values in ranks), len(option.names), option.names)
         if best is None or key < best[0]:
@@ -158,33 +160,40 @@ def _first(
     if best is None:
         return None
     _, option, kept, row = best
-    return estimate(option, kept, cost(option, objective), row, objective)
+    return estimate(option, kept, cost(option, objective, prices), row, objective)
 
 
-def _within(kept: Limits) -> Bools:
+def _within(kept: Limits, option: Option) -> Bools:
     return kept.all
 
 
-def _accurate(kept: Limits) -> Bools:
+def _accurate(kept: Limits, option: Option) -> Bools:
     return kept.possible & kept.accuracy
 
 
-def _possible(kept: Limits) -> Bools:
+def _sparing(kept: Limits, option: Option) -> Bools:
+    return kept.possible & kept.accuracy & kept.shared
+
+
+def _possible(kept: Limits, option: Option) -> Bools:
     return kept.possible
 
 
-def _by_cost(option: Option, objective: Objective) -> tuple[Floats, ...]:
-    return (cost(option, objective), np.round(option.figures.mean_seconds, 9), option.figures.sent_bytes)
+def by_cost(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
+    """Rank by cost, then speed, then bytes."""
+    figures = option.figures
+    return (cost(option, objective, prices), np.round(figures.mean_seconds, 9), figures.sent_bytes)
 
 
-def _by_expected(option: Option, objective: Objective) -> tuple[Floats, ...]:
-    return (np.round(expected(option, objective), 9), *_by_speed(option, objective))
+def _by_expected(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
+    costs = np.round(expected(option, objective, prices), 9)
+    return (costs, *_by_speed(option, objective, prices))
 
 
-def _by_speed(option: Option, objective: Objective) -> tuple[Floats, ...]:
+def _by_speed(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
     figures, safe = option.figures, option.tail.quantile(objective.margin)
     return (np.round(safe, 9), np.round(figures.mean_seconds, 9), figures.sent_bytes)
 
 
-def _by_accuracy(option: Option, objective: Objective) -> tuple[Floats, ...]:
-    return (-option.table.accuracy, *_by_speed(option, objective))
+def _by_accuracy(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
+    return (-option.table.accuracy, *_by_speed(option, objective, prices))

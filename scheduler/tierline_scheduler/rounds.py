@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 
 from tierline_broker import Plan
 from tierline_scheduler.estimate import as_plan
+from tierline_scheduler.fleet import Guide
+from tierline_scheduler.fleet.snapshot import snapshot
 from tierline_scheduler.hysteresis import Standing, keep_or_switch
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.objective import Objective, Reluctance
-from tierline_scheduler.planner import asked, assess, choose, mobiles, model_of, reason_of
+from tierline_scheduler.planner import asked, assess, mobiles, model_of, reason_of
+from tierline_scheduler.sharing import choose_in_fleet, guided
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.view import Loads
 
 Standings = Mapping[str, Standing]
+WHOLE_FLEET = "the whole fleet"
+"""Whom it is told of where planning the fleet fails: each mobile node is then planned for by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +59,12 @@ def run_round(
     impossible: list[str] = []
     failed: dict[str, Exception] = {}
     ledger = _ledger(state, objective, failed)
+    shared = _guided(state, objective, ledger, failed)
     for mobile in mobiles(state):
         try:
-            decision = _decide(state, mobile, ledger, objective, reluctance, standings.get(mobile.name))
+            decision = _decide(
+                state, mobile, ledger, objective, reluctance, standings.get(mobile.name), shared
+            )
         except Exception as error:  # noqa: BLE001 (whatever a node's records do to it ends this decision)
             failed[mobile.name] = error
             if mobile.name in standings:
@@ -86,6 +94,27 @@ def _ledger(state: ClusterState, objective: Objective, failed: dict[str, Excepti
     return open_ledger(state, entries)
 
 
+def _guided(state: ClusterState, objective: Objective, ledger: Ledger, failed: dict[str, Exception]) -> Guide:
+    """Return what the fleet's round says, without mobile nodes that cannot be reckoned with."""
+    everybody = mobiles(state)
+    try:
+        return guided(state, everybody, objective, {}, ledger)
+    except Exception as error:  # noqa: BLE001 (whose records do that is found out when it is decided for)
+        sound = [mobile for mobile in everybody if _sound(state, mobile, objective, ledger)]
+        if len(sound) < len(everybody):
+            return guided(state, sound, objective, {}, ledger)
+        failed[WHOLE_FLEET] = error
+        return Guide()
+
+
+def _sound(state: ClusterState, mobile: NodeState, objective: Objective, ledger: Ledger) -> bool:
+    try:
+        snapshot(state, [mobile], objective, {}, ledger)
+    except Exception:  # noqa: BLE001 (as in a round)
+        return False
+    return True
+
+
 def _decide(
     state: ClusterState,
     mobile: NodeState,
@@ -93,14 +122,15 @@ def _decide(
     objective: Objective,
     reluctance: Reluctance,
     standing: Standing | None,
+    shared: Guide,
 ) -> _Decision:
     """Decide for one mobile node."""
     traffic = ledger.traffic(mobile.name)
-    choice = choose(state, mobile, objective, traffic)
+    choice = choose_in_fleet(state, mobile, objective, traffic, shared)
     if choice is None:
         return _Decision()
     in_force = state.plans.get(mobile.name)
-    current = None if in_force is None else assess(state, in_force, objective, traffic)
+    current = None if in_force is None else assess(state, in_force, objective, traffic, shared.prices)
     verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, now=state.now)
     if not verdict.change:
         return _Decision(standing=verdict.standing)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tierline_broker import Tier
-from tierline_scheduler import ClusterState, Objective, Reluctance, apply, plan, run_round
+from tierline_scheduler import ClusterState, Objective, Reluctance, apply, plan, rounds, run_round
 
 OBJECTIVE = Objective(deadline=0.3)
 
@@ -62,3 +64,23 @@ def test_a_newcomer_that_cannot_be_decided_for_has_no_standing(kit: Any) -> None
 
 def test_a_round_in_which_all_is_well_names_nobody(kit: Any) -> None:
     assert run_round(two_mobiles(kit), OBJECTIVE, Reluctance(), {}).failed == {}
+
+
+def test_a_fleet_that_cannot_be_planned_as_one_is_said_so_and_everybody_gets_a_plan(
+    kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Any:
+        raise ZeroDivisionError("forged")
+
+    monkeypatch.setattr(rounds, "guided", failing)
+    found = run_round(kit.deployment(kit.text.card, mobiles=2), OBJECTIVE, Reluctance(), {})
+
+    assert isinstance(found.failed["the whole fleet"], ZeroDivisionError)
+    assert set(found.changed) == {"mobile-0", "mobile-1"}
+
+
+def test_mobile_nodes_that_send_nothing_are_planned_for(kit: Any) -> None:
+    found = run_round(kit.deployment(kit.text.card, mobiles=3, rate=0.0), OBJECTIVE, Reluctance(), {})
+
+    assert found.failed == {}
+    assert len(found.changed) == 3

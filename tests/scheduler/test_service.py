@@ -215,7 +215,7 @@ async def test_a_codec_without_end_in_a_profile_ends_no_scheduler(
 async def test_a_node_that_cannot_be_decided_for_is_logged_once_and_the_others_get_their_plans(
     kit: Any, broker_url: str, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decide, failures = rounds.choose, asyncio.Semaphore(0)
+    decide, failures = rounds.choose_in_fleet, asyncio.Semaphore(0)
     loop = asyncio.get_running_loop()
 
     def choose(state: Any, mobile: Any, *others: Any) -> Any:
@@ -224,7 +224,7 @@ async def test_a_node_that_cannot_be_decided_for_is_logged_once_and_the_others_g
             raise ZeroDivisionError("forged")
         return decide(state, mobile, *others)
 
-    monkeypatch.setattr(rounds, "choose", choose)
+    monkeypatch.setattr(rounds, "choose_in_fleet", choose)
     with capture_logs() as logs:
         async with (
             asyncio.timeout(SECONDS),

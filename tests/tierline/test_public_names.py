@@ -61,9 +61,9 @@ PUBLIC = {
         start_scheduler summarise supervise tier_share uplink_bytes verdict
     """,
     "tierline_scheduler": """
-        Alternative ClusterState Estimate LinkState NodeState Objective ObjectiveError RefusedError
-        Reluctance Round SchedulerConfig SchedulerError Standing Verdict apply expire explain keep_or_switch
-        plan run_round run_scheduler
+        Alternative ClusterState Estimate Guide Job LinkState NodeState Objective ObjectiveError
+        RefusedError Reluctance Round SchedulerConfig SchedulerError Standing Verdict apply expire explain
+        guide keep_or_switch plan run_round run_scheduler
     """,
 }
 COMPONENTS = {

@@ -1,0 +1,37 @@
+"""The planner for whole fleets: the price of every shared edge, and what the plans lose at most."""
+
+from tierline_scheduler.fleet.calibrate import calibrated
+from tierline_scheduler.fleet.devices import LEVELS, Fleet, Servers, Sites, device_features, make_fleet
+from tierline_scheduler.fleet.features import Feature, PlanTable, compile_plans
+from tierline_scheduler.fleet.guide import Guide, guide
+from tierline_scheduler.fleet.predict import Waits
+from tierline_scheduler.fleet.round import Decision, waits_at
+from tierline_scheduler.fleet.solve import improve, settle, solve
+from tierline_scheduler.fleet.toll import BEST_EFFORT, SHED, Outlook, Toll, outlook, toll
+
+__all__ = [
+    "BEST_EFFORT",
+    "LEVELS",
+    "SHED",
+    "Decision",
+    "Feature",
+    "Fleet",
+    "Guide",
+    "Outlook",
+    "PlanTable",
+    "Servers",
+    "Sites",
+    "Toll",
+    "Waits",
+    "calibrated",
+    "compile_plans",
+    "device_features",
+    "guide",
+    "improve",
+    "make_fleet",
+    "outlook",
+    "settle",
+    "solve",
+    "toll",
+    "waits_at",
+]
