@@ -28,17 +28,18 @@ def main(args: Namespace) -> int:
 
 
 def _build(args: Namespace) -> int:
-    from tierline_models import split
+    from tierline_models import Split, split
 
     if args.model is None:
         raise UsageError("build needs --model FILE.py:NAME, a function that returns (model, example_inputs)")
-    model, examples = _from_code(args.model)
-    cut = split(model, examples, every=args.every)
+    made = _from_code(args.model)
+    cut = made if isinstance(made, Split) else split(*made, every=args.every)
     digest = cut.save(args.folder, name=args.name, onnx=args.onnx)
     return _tell_differences(args, cut, digest)
 
 
-def _from_code(place: str) -> tuple[Any, Any]:
+def _from_code(place: str) -> Any:
+    """What the function named returns: a model and its example inputs, or a split model."""
     file, _, name = place.rpartition(":")
     if not file or not Path(file).is_file():
         raise UsageError(f"{place!r} names no file and function; write it as path/to/model.py:make")
@@ -46,8 +47,10 @@ def _from_code(place: str) -> tuple[Any, Any]:
     if not callable(found):
         raise UsageError(f"{file} has no function {name!r}")
     made = found()
-    if not isinstance(made, tuple) or len(made) != 2:
-        raise UsageError(f"{name} in {file} must return two things: the model and its example inputs")
+    if type(made).__name__ != "Split" and (not isinstance(made, tuple) or len(made) != 2):
+        raise UsageError(
+            f"{name} in {file} must return two things, the model and its example inputs, or a split model"
+        )
     return made
 
 
@@ -63,13 +66,15 @@ def _verify(args: Namespace) -> int:
 
 
 def _tell_differences(args: Namespace, cut: "Split", digest: str) -> int:
-    differences, apart = cut.differences(), _onnx_differences(args.folder)
-    worst = max(differences)
+    differences, exits = cut.differences(), cut.exit_differences()
+    apart = _onnx_differences(args.folder)
+    worst = max([*differences, *exits])
     if args.json:
         document = {"name": cut.name, "digest": digest, "blocks": cut.layers, "differences": differences}
+        document["exit_differences"] = exits
         print(json.dumps(document | ({"onnx_differences": apart} if apart else {})))
     else:
-        print(f"{cut.name} {digest[:12]}: {_verdict(worst, len(differences))}")
+        print(f"{cut.name} {digest[:12]}: {_verdict(worst, len(differences), len(exits))}")
         if apart:
             print(f"its ONNX differs from torch by up to {max(apart):.2g} of the largest value after a block")
     return 0 if max(worst, *apart, 0.0) <= ROUNDING else FAILED
@@ -83,9 +88,10 @@ def _onnx_differences(folder: str) -> list[float]:
     return [] if files is None or "blocks/0001.onnx" not in files else onnx_differences(folder)
 
 
-def _verdict(worst: float, points: int) -> str:
+def _verdict(worst: float, points: int, exits: int) -> str:
     if worst == 0.0:
-        return f"split equals unsplit bit for bit at all {points} split points"
+        more = f" and {exits} exit{'s' * (exits > 1)}" if exits else ""
+        return f"split equals unsplit bit for bit at all {points} split points{more}"
     if worst <= ROUNDING:
         return f"split differs from unsplit by up to {worst:.3g}: rounding, as of another build of torch"
     return f"split differs from unsplit by up to {worst:.3g}, more than rounding; make the bundle again"

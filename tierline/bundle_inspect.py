@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from tierline.bundle_about import about, print_about
 from tierline.bundle_map import Best, Block, best_cuts, in_words, print_map, to_svg
 from tierline.errors import UsageError
 from tierline.terminal import console, note, progress
@@ -36,6 +37,8 @@ class Costs:
 
 def inspect(args: Namespace) -> int:
     """Run the command."""
+    from tierline_models import Split
+
     model = _load(args.folder)
     profile, device = _profile(args, model)
     blocks = _with_seconds(_costs(model), profile)
@@ -46,10 +49,13 @@ def inspect(args: Namespace) -> int:
     if args.json:
         document = {"name": model.name, "digest": model.digest, "input_bytes": inputs}
         document |= {"blocks": [asdict(one) for one in blocks], "best": [asdict(one) for one in best]}
+        document |= about(model) if isinstance(model, Split) else {}
         print(json.dumps(document | _figures(profile, device)))
     else:
         print(f"{model.name} {model.digest[:12]}: {len(blocks)} blocks, {inputs:,} bytes go in")
         _print(blocks, best, profile, device)
+        if isinstance(model, Split):
+            print_about(model)
     return 0
 
 

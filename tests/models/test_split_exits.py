@@ -298,7 +298,7 @@ def _use(folder: Path) -> Split:
 
 def test_what_is_put_beside_a_bundle_leaves_its_digest_and_is_checked_like_all_else(bundle: Path) -> None:
     before = tierline.load(bundle)
-    attach(bundle, {"profile.json": b'{"seconds": 1}', "onnx/0001.onnx": b"onnx"})
+    attach(bundle, {"profile.json": b'{"seconds": 1}', "blocks/0001.onnx": b"onnx"})
     after = tierline.load(bundle)
 
     assert after.digest == before.digest
@@ -306,7 +306,7 @@ def test_what_is_put_beside_a_bundle_leaves_its_digest_and_is_checked_like_all_e
     assert "profile.json" not in before.files
     assert after.files is not None
     assert after.files.json("profile.json") == {"seconds": 1}
-    assert after.files.check("onnx/0001.onnx").read_bytes() == b"onnx"
+    assert after.files.check("blocks/0001.onnx").read_bytes() == b"onnx"
     (bundle / "profile.json").write_bytes(b'{"seconds": 2}')
     with pytest.raises(BundleError, match="sha256 differs"):
         _file(bundle, "profile.json")
@@ -342,3 +342,12 @@ def test_a_bundle_says_what_it_was_made_with(saved: Path) -> None:
 
     assert versions["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert {"python", "tierline", "safetensors"} <= versions.keys()
+
+
+def test_an_example_without_an_exits_logits_is_refused(bundle: Path) -> None:
+    file = bundle / "example.safetensors"
+    save_file({name: one for name, one in load_file(file).items() if name != "exit_0001"}, file)
+    reseal(bundle)
+
+    with pytest.raises(BundleError, match="lacks the logits of the exit at layer 1"):
+        tierline.load(bundle).exit_differences()

@@ -21,6 +21,16 @@ def make():
 
 def wrong():
     return 7
+
+def leaving():
+    import tierline
+    from tierline_models import ImageHead, ImageInput
+
+    cut = tierline.split(*make())
+    cut.add_exit(0, ImageHead(8, 5), temperature=1.25)
+    cut.labels = ("a", "b", "c", "d", "e")
+    cut.preprocessing = ImageInput(height=32, width=32)
+    return cut
 """
 
 
@@ -43,6 +53,30 @@ def test_verify_proves_that_split_equals_unsplit(bundle: Path, capsys: pytest.Ca
 
     told = json.loads(capsys.readouterr().out)
     assert (told["name"], told["blocks"], told["differences"]) == ("tiny", 3, [0.0, 0.0])
+
+
+def test_exits_labels_and_preprocessing_are_told_and_verified(
+    code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "leaving")
+    assert main(["bundle", "build", folder, "--model", f"{code}:leaving"]) == 0
+    assert "at all 2 split points and 1 exit" in capsys.readouterr().out
+
+    assert main(["bundle", "inspect", folder, "--svg", str(tmp_path / "map.svg")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "exit after classes temperature MFLOP weights kB block 1 5 1.25 0.000 0.2" in told
+    assert "takes input (any, 3, 32, 32) of float32; nodes take a colour image of 32 x 32 pixels" in told
+    assert "labels: a, b, c, d, e" in told
+    assert "was not measured" in told
+    assert "tierline 0." in told
+    assert "◆" in (tmp_path / "map.svg").read_text()
+
+    assert main(["bundle", "inspect", folder, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [one["temperature"] for one in document["exits"]] == [1.25]
+    assert document["labels"] == ["a", "b", "c", "d", "e"]
+    assert main(["bundle", "verify", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["exit_differences"] == [0.0]
 
 
 def test_inspect_shows_a_row_for_each_block(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

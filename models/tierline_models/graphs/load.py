@@ -42,13 +42,14 @@ def open_bundle(folder: Path) -> tuple[Split, Manifest]:
         points=manifest.points,
         source=GraphSource(program=program, cuts=cuts, weights=_weights(files, manifest.weights)),
         inputs=manifest.inputs,
-        example=lambda: files.tensors("example.safetensors", None),
+        example=lambda: _example(files, manifest),
         name=manifest.name,
         labels=manifest.labels,
         temperature=manifest.temperature,
         exits=[_exit(files, one, manifest) for one in manifest.exits],
         preprocessing=_preprocessing(files, manifest),
         routes=_routes(files, manifest),
+        versions=manifest.versions,
         digest=manifest.digest,
         files=files,
     )
@@ -87,6 +88,21 @@ def _exit(files: TensorFiles, entry: ExitEntry, manifest: Manifest) -> ExitGraph
     if manifest.labels and len(manifest.labels) != about.classes:
         raise BundleError(f"{file} has {about.classes} classes, the bundle has {len(manifest.labels)} labels")
     return ExitGraph(about=about, program=program, weights=_weights(files, entry.weights))
+
+
+def _example(files: TensorFiles, manifest: Manifest) -> dict[str, Tensor]:
+    """The example's tensors: inputs as the manifest lists them, and logits of every exit."""
+    found = files.tensors("example.safetensors", None)
+    for spec in manifest.inputs:
+        one = found.get(f"in_{spec.name}")
+        if one is None or (tuple(one.shape), str(one.dtype)) != (spec.shape, f"torch.{spec.dtype}"):
+            raise BundleError(f"example.safetensors lacks the input {spec.name} as the manifest lists it")
+    for entry in manifest.exits:
+        if f"exit_{entry.about.layer:04}" not in found:
+            raise BundleError(
+                f"example.safetensors lacks the logits of the exit at layer {entry.about.layer}"
+            )
+    return found
 
 
 def _preprocessing(files: TensorFiles, manifest: Manifest) -> Preprocessing | None:

@@ -1,7 +1,7 @@
 """Split a model: find its points, and make a module of any contiguous range of its blocks."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Split:
         exits: Sequence[ExitGraph] = (),
         preprocessing: Preprocessing | None = None,
         routes: Routes | None = None,
+        versions: Mapping[str, str] | None = None,
         digest: str = "",
         files: Files | None = None,
     ) -> None:
@@ -49,6 +50,7 @@ class Split:
         self.temperature = temperature  # of the model's own logits, if it returns such
         self.preprocessing = preprocessing  # of raw inputs, if they are no tensors
         self.routes = routes  # what exits are worth, once measured on labelled inputs
+        self.versions = versions or {}  # of what its bundle was made with
         self.digest = digest  # empty unless it comes from a bundle
         self.files = files  # of the bundle that it comes from
         self._example = example
