@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+import tomllib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ def deployment() -> Generator[None]:
         yield
     finally:
         compose("down", "--volumes", "--timeout", "2")
+
+
+def test_all_that_the_wheel_is_made_of_goes_into_the_image() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    allowed = set((ROOT / ".dockerignore").read_text().split())
+
+    assert {f"!{package.split('/')[0]}" for package in packages} <= allowed
 
 
 def tierline(*arguments: str, check: bool = True) -> dict[str, Any]:
