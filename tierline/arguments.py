@@ -204,7 +204,18 @@ def _infer(commands: Any) -> None:
 
 
 def _nodes(commands: Any) -> None:
-    _attached(_command(commands, "nodes", "list the nodes of a deployment", "tierline nodes"))
+    command = _command(
+        commands, "nodes", "list the nodes of a deployment, and manage them", "tierline nodes drain edge-1"
+    )
+    command.add_argument(
+        "action",
+        nargs="?",
+        choices=("drain", "pin", "remove"),
+        help="drain: make plans without NAME; pin: keep the plans that use it; remove: drain and forget it",
+    )
+    command.add_argument("name", nargs="?", type=values.name, metavar="NAME", help="of which node")
+    command.add_argument("--undo", action="store_true", help="take the order back")
+    _attached(command)
 
 
 def _doctor(commands: Any) -> None:

@@ -83,6 +83,33 @@ class Client:
         )
         return _answered(result, time.monotonic() - started)
 
+    @asynccontextmanager
+    async def require(
+        self,
+        *,
+        deadline: float | None = None,
+        accuracy: float | None = None,
+        priority: float = 1.0,
+        node: str | None = None,
+    ) -> AsyncGenerator[None]:
+        """Have plans made for what this client needs, while the block lasts.
+
+        Args:
+            deadline: seconds within which samples that go all the way are to be answered.
+            accuracy: that plans must keep, 0 to 1.
+            priority: of several, which is served first where nodes are short of room; 1 is usual.
+            node: the mobile node that its inputs enter at; by default all.
+
+        Raises:
+            ValueError: one of them is out of range; the text says which.
+        """
+        session = self._inner.session
+        wanted = tierline_broker.Requirement(
+            client=session.name, node=node, deadline=deadline, accuracy=accuracy, priority=priority
+        )
+        async with tierline_broker.requiring(session, wanted):
+            yield
+
 
 @asynccontextmanager
 async def connect(

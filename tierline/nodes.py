@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 from rich.table import Table
 from rich.text import Text
 
+from tierline import orders
 from tierline.lifetime import run_until_stopped
 from tierline.settings import broker_url
 from tierline.terminal import console
 from tierline_broker import (
     NODE,
+    ORDER,
     PROFILE,
     TELEMETRY,
     Birth,
+    Order,
     Profile,
     Subscription,
     Telemetry,
@@ -29,7 +32,7 @@ from tierline_broker import (
 
 LOOK_SECONDS = 1.5  # telemetry comes every second
 
-R = TypeVar("R", Birth, Profile, Telemetry)
+R = TypeVar("R", Birth, Profile, Telemetry, Order)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,7 @@ class Seen:
     births: dict[str, Birth] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
     telemetry: dict[str, Telemetry] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def complete(self) -> bool:
@@ -51,8 +55,11 @@ class Seen:
 
 def main(args: Namespace) -> int:
     """Run the command."""
+    if args.action is not None:
+        return orders.main(args)
     seen = run_until_stopped(look(args.broker, args.site))
-    rows = [row(seen, name) for name in sorted(seen.births, key=lambda name: _order(seen.births[name]))]
+    names = [name for name in seen.births if name not in seen.orders or not seen.orders[name].remove]
+    rows = [row(seen, name) for name in sorted(names, key=lambda name: _order(seen.births[name]))]
     if args.json:
         print(json.dumps({"site": args.site, "nodes": rows}))
     elif rows:
@@ -69,12 +76,14 @@ async def look(broker: str | None, site: str) -> Seen:
         connect(broker_url(broker), name=f"look-{secrets.token_hex(4)}", site=site) as session,
         session.subscribe(TELEMETRY, "+", limit=1000) as telemetry,
         session.subscribe(PROFILE, "+", limit=1000) as profiles,
+        session.subscribe(ORDER, "+", limit=1000) as ordered,
         session.subscribe(NODE, "+", limit=1000) as births,
     ):
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout(LOOK_SECONDS),
                 running(
+                    _keep_last(ordered, seen.orders, seen.told),
                     _keep_last(births, seen.births, seen.told),
                     _keep_last(profiles, seen.profiles, seen.told),
                     _keep_last(telemetry, seen.telemetry, seen.told),
@@ -104,6 +113,8 @@ def row(seen: Seen, name: str) -> dict[str, Any]:
         "state": birth.state,
         "model": profile.model.name if profile and known else None,
         "version": birth.version,
+        "plan": told.plan if told and known else None,
+        "orders": _words(seen.orders.get(name)),
         "queue": told.queue if told and known else None,
         "busy": told.busy if told and known else None,
         "speed": told.speed if told and known else None,
@@ -111,6 +122,11 @@ def row(seen: Seen, name: str) -> dict[str, Any]:
         "work_seconds": told.work_seconds if told and known else None,
         "links": [link.model_dump() for link in told.links] if told and known else [],
     }
+
+
+def _words(order: Order | None) -> list[str]:
+    """Return what operators want of a node."""
+    return [word for word in ("drain", "pin", "remove") if order is not None and getattr(order, word)]
 
 
 def _order(birth: Birth) -> tuple[int, str]:
@@ -123,7 +139,8 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     )
     for one in rows:
         cells = ("" if one[key] is None else style.format(one[key]) for key, style in _CELLS.items())
-        table.add_row(one["node"], one["tier"] or one["role"], one["state"], Text(one["model"] or ""), *cells)
+        state = " ".join([one["state"], *(f"({word})" for word in one["orders"])])
+        table.add_row(one["node"], one["tier"] or one["role"], state, Text(one["model"] or ""), *cells)
     console().print(table)
 
 

@@ -1,6 +1,7 @@
 """Typed messages between nodes over MQTT: records, topics, sessions, flow control, presence, the client."""
 
 from tierline_broker.address import Address, parse_address
+from tierline_broker.cards import CodecCost, ModelCard, PointCard, Profile, RouteCard
 from tierline_broker.client import Client, connect_client
 from tierline_broker.connection import connect
 from tierline_broker.errors import (
@@ -25,36 +26,38 @@ from tierline_broker.records import (
     WIRE_VERSION,
     Answer,
     Birth,
-    CodecCost,
     CodecUse,
     Credit,
     Failure,
+    Fallback,
     LinkReport,
-    ModelCard,
     Part,
     Plan,
-    PointCard,
     Pool,
-    Profile,
     Record,
     Result,
     Route,
-    RouteCard,
     Stage,
     Step,
     Telemetry,
     Tier,
     Work,
 )
+from tierline_broker.requiring import requiring
 from tierline_broker.sender import Link, Sender, Sent, open_sender
 from tierline_broker.server import choose_broker, is_loopback, serve
 from tierline_broker.session import Session
+from tierline_broker.steering import LEADER_NAME, Leader, Order, Price, Requirement
 from tierline_broker.subscription import Subscription
 from tierline_broker.topics import (
     CREDIT,
+    LEADER,
     NODE,
+    ORDER,
     PLAN,
+    PRICE,
     PROFILE,
+    REQUIREMENT,
     RESULT,
     ROOT,
     TELEMETRY,
@@ -68,13 +71,18 @@ from tierline_broker.wire import MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, pack, unp
 
 __all__ = [
     "CREDIT",
+    "LEADER",
+    "LEADER_NAME",
     "MAX_MESSAGE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "NODE",
+    "ORDER",
     "PLAN",
+    "PRICE",
     "PROBE",
     "PROFILE",
     "RAW_INPUT",
+    "REQUIREMENT",
     "RESULT",
     "ROOT",
     "TELEMETRY",
@@ -95,20 +103,25 @@ __all__ = [
     "CreditError",
     "DeadlineError",
     "Failure",
+    "Fallback",
+    "Leader",
     "Link",
     "LinkReport",
     "ModelCard",
+    "Order",
     "Part",
     "Plan",
     "PointCard",
     "Pool",
     "Presence",
+    "Price",
     "Profile",
     "PublishError",
     "Receiver",
     "Record",
     "RecordError",
     "RefusedError",
+    "Requirement",
     "Result",
     "Route",
     "RouteCard",
@@ -135,6 +148,7 @@ __all__ = [
     "open_sender",
     "pack",
     "parse_address",
+    "requiring",
     "running",
     "serve",
     "unpack",

@@ -68,67 +68,6 @@ class Birth(Record):
     version: Text = ""
 
 
-class PointCard(Record):
-    """A split point: after `layer` blocks this many bytes leave, by codec (whole frames, mean)."""
-
-    layer: Layer
-    frame_bytes: dict[str, Bytes] = Field(max_length=32)
-    errors: dict[str, Error] = Field(default_factory=dict, max_length=32)  # by codec, relative (L2)
-    error_budget: Error | None = None  # the largest that keeps the labels; None: never measured
-    calibration: Text = ""  # which one the calibrated codecs use; both sides must have it
-
-
-class RouteCard(Record):
-    """What happens when samples leave at `exits` in turn, measured on validation data.
-
-    A sample leaves at exits[i] when its calibrated confidence there is at least thresholds[i]; all leave at
-    the last. Accuracy is that of the answers given.
-    """
-
-    exits: tuple[Layer, ...] = Field(min_length=1, max_length=3)
-    thresholds: tuple[Share, ...] = Field(max_length=2)  # one fewer than exits
-    shares: tuple[Share, ...] = Field(min_length=1, max_length=3)  # one per exit, sum 1
-    accuracy: Share
-
-
-class ModelCard(Record):
-    """What a planner must know of a model: no weights, no code."""
-
-    digest: Text
-    name: Text
-    blocks: Annotated[int, Field(ge=1, le=4096)]
-    input_bytes: Bytes  # mean raw input
-    points: tuple[PointCard, ...] = Field(max_length=4096)
-    exits: tuple[Layer, ...] = Field(min_length=1, max_length=64)  # ascending; the last is `blocks`
-    accuracy: Share  # of the unsplit model on the same validation data
-    routes: tuple[RouteCard, ...] = Field(max_length=4096)
-
-
-class CodecCost(Record):
-    """What a codec takes on one device: a fixed part of each call, and a part for each byte as float32."""
-
-    encode_call: Seconds
-    encode_byte: Seconds
-    decode_call: Seconds
-    decode_byte: Seconds
-
-
-class Profile(Record):
-    """What this node measured of itself at start (retained)."""
-
-    node: Name
-    tier: Tier
-    incarnation: Count
-    model: ModelCard
-    block_seconds: tuple[Seconds, ...] = Field(max_length=4096)  # one per block, median, on this device
-    exit_seconds: Seconds
-    codec_seconds: Seconds  # encode plus decode of one activation, median
-    codecs: dict[str, CodecCost] = Field(default_factory=dict, max_length=32)  # empty: all as above
-    max_layer: Layer  # memory admits blocks 1..max_layer here
-    memory_bytes: Bytes
-    cores: Annotated[int, Field(ge=1, le=4096)]
-
-
 class LinkReport(Record):
     """A sender's estimate of its link to one peer, from real traffic."""
 
@@ -167,6 +106,7 @@ class Telemetry(Record):
     sent_bytes: Count = 0
     memory_free_bytes: Bytes | None = None
     battery: Share | None = None
+    plan: Count = 0  # version that is followed
     pools: dict[Pool, Count] = Field(default_factory=dict)
     drops: dict[str, Count] = Field(default_factory=dict, max_length=256)  # by reason
     codecs: dict[str, CodecUse] = Field(default_factory=dict, max_length=32)
@@ -191,6 +131,20 @@ class Route(Record):
     tiers: dict[Pool, Tier] = Field(default_factory=dict)  # where each pool is answered
 
 
+class Fallback(Record):
+    """Another way that a plan allows, for a node that must choose for itself; seconds are of one sample.
+
+    A sample that goes all the way takes `seconds`, the wait for each node in `uses`, and the time of
+    `sent_bytes` on the link to the second stage.
+    """
+
+    route: Route
+    seconds: Seconds
+    sent_bytes: Bytes = 0
+    cost: Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)] = 0.0  # weighted seconds of work
+    uses: dict[Name, Seconds] = Field(default_factory=dict, max_length=3)  # of each shared node's time
+
+
 class Plan(Record):
     """What one mobile node shall do (retained, complete, never a delta)."""
 
@@ -204,6 +158,8 @@ class Plan(Record):
     predicted_accuracy: Share = 0.0
     predicted_shares: dict[Tier, Share] = Field(default_factory=dict)
     reason: Text = ""
+    deadline: Seconds = 0.0  # that it was made for
+    fallbacks: tuple[Fallback, ...] = Field(default=(), max_length=16)
 
 
 class Credit(Record):

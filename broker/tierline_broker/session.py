@@ -141,11 +141,20 @@ class Session:
             raise
         self.counters["published"] += 1
 
-    async def retain(self, topic: Topic[R], node: str, record: R) -> None:
-        """Publish state that the broker keeps, now if connected and again on every later connect."""
+    async def retain(self, topic: Topic[R], node: str, record: R, *, again: bool = True) -> None:
+        """Publish state that the broker keeps, now if connected and again on every later connect.
+
+        Args:
+            topic: as for `publish`.
+            node: as for `publish`.
+            record: what to say.
+            again: False for state that somebody else may own by then: it is only published now.
+        """
         name, data = topic.of(self.site, node), pack(record)
         self._retained[name] = (data, topic.qos)
         await self._publish_retained(name)
+        if not again:
+            self._retained.pop(name, None)
 
     async def clear(self, topic: Topic[Any], node: str) -> None:
         """Remove state that the broker keeps, and no longer re-publish it."""

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from tierline_broker.cards import Profile
 from tierline_broker.errors import RecordError
-from tierline_broker.records import Birth, Credit, Plan, Profile, Record, Result, Telemetry, Work
+from tierline_broker.records import Birth, Credit, Plan, Record, Result, Telemetry, Work
+from tierline_broker.steering import Leader, Order, Price, Requirement
 
 R = TypeVar("R", bound=Record)
 
@@ -32,11 +34,27 @@ NODE = Topic("node", Birth, qos=1, retain=True, owner="node")
 PROFILE = Topic("profile", Profile, qos=1, retain=True, owner="node")
 TELEMETRY = Topic("telemetry", Telemetry, qos=0, retain=False, owner="node")
 PLAN = Topic("plan", Plan, qos=1, retain=True, owner="node")
+ORDER = Topic("order", Order, qos=1, retain=True, owner="node")
+REQUIREMENT = Topic("requirement", Requirement, qos=1, retain=True, owner="client")
+LEADER = Topic("leader", Leader, qos=1, retain=True)
+PRICE = Topic("price", Price, qos=1, retain=True, owner="node")
 CREDIT = Topic("credit", Credit, qos=0, retain=False, owner="sender")
 WORK = Topic("work", Work, qos=1, retain=False)
 RESULT = Topic("result", Result, qos=1, retain=False)
 
-TOPICS: tuple[Topic[Any], ...] = (NODE, PROFILE, TELEMETRY, PLAN, CREDIT, WORK, RESULT)
+TOPICS: tuple[Topic[Any], ...] = (
+    NODE,
+    PROFILE,
+    TELEMETRY,
+    PLAN,
+    ORDER,
+    REQUIREMENT,
+    LEADER,
+    PRICE,
+    CREDIT,
+    WORK,
+    RESULT,
+)
 
 
 def is_name(text: str) -> bool:

@@ -12,15 +12,15 @@ import structlog
 
 from tierline_broker import (
     NODE,
+    ORDER,
     PLAN,
+    PRICE,
     PROFILE,
     Birth,
     Link,
-    Plan,
     Presence,
     Profile,
     Session,
-    Subscription,
     connect,
     follow,
     open_receiver,
@@ -37,6 +37,7 @@ from tierline_nodes.meter import Meter
 from tierline_nodes.refusals import Refusals
 from tierline_nodes.samples import Node, serve
 from tierline_nodes.selftest import measure_profile
+from tierline_nodes.steering import follow_orders, follow_plans, follow_prices
 from tierline_nodes.telemetry import check_idle_speed, probe_links, report
 
 _log = structlog.get_logger()
@@ -130,6 +131,8 @@ async def _joined(
             session, profile.incarnation, window=config.window, on_malformed=refusals.add
         ) as receiver,
         session.subscribe(PLAN, config.name) as plans,
+        session.subscribe(PRICE) as prices,
+        session.subscribe(ORDER, config.name) as orders,
     ):
         node = Node(
             config=config, bundle=bundle, profile=profile, session=session, sender=sender,
@@ -138,13 +141,14 @@ async def _joined(
         )  # fmt: skip
         birth = _birth(config, "ready", profile.incarnation, bundle.digest)
         async with running(
-            _follow_plans(plans, node), refusals.answer(), report(node), check_idle_speed(node),
-            probe_links(node), name=f"node-{config.name}",
+            follow_plans(plans, node), follow_prices(prices, node), refusals.answer(), report(node),
+            check_idle_speed(node), probe_links(node), name=f"node-{config.name}",
         ):  # fmt: skip
             await session.retain(PROFILE, config.name, profile)
             await session.retain(NODE, config.name, birth)
             _log.info("node_ready", node=config.name, tier=config.tier.value, broker=config.broker_shown)
-            yield node
+            async with running(follow_orders(orders, node, birth), name="orders"):
+                yield node
 
 
 def _link(presence: Presence, conditions: Conditions) -> Link:
@@ -153,16 +157,6 @@ def _link(presence: Presence, conditions: Conditions) -> Link:
         await conditions.cross(size, found.tier if found is not None else None)
 
     return link
-
-
-async def _follow_plans(plans: Subscription[Plan], node: Node) -> None:
-    """Take each plan as it comes; one for another node or model is counted and left."""
-    async for plan in plans:
-        if plan.node != node.config.name or plan.model != node.bundle.digest:
-            node.meter.drops["plan-for-another"] += 1
-            continue
-        node.plan = plan
-        _log.info("plan_taken", version=plan.version, reason=plan.reason)
 
 
 async def _follow_conditions(config: NodeConfig, conditions: Conditions) -> None:

@@ -1,7 +1,7 @@
 """One sample's way through a node: receive, compute, then answer, send on, or fall back to the best exit."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +11,7 @@ from tierline_broker import (
     CreditError,
     Plan,
     Presence,
+    Price,
     Profile,
     PublishError,
     Receiver,
@@ -21,6 +22,7 @@ from tierline_broker import (
     Work,
 )
 from tierline_models import Bundle
+from tierline_nodes.alone import route_now
 from tierline_nodes.coding import Coder
 from tierline_nodes.compute import Compute, Ran
 from tierline_nodes.config import NodeConfig
@@ -62,6 +64,7 @@ class Node:
     meter: Meter
     coder: Coder
     plan: Plan | None = None
+    prices: dict[str, Price] = field(default_factory=dict)  # of shared nodes, the last of each
     sending: int = 0  # samples that are being sent on, or wait for credit
 
 
@@ -78,7 +81,7 @@ async def serve(node: Node) -> None:
 
 async def _serve_one(node: Node, work: Work) -> None:
     """Bring one sample to its end on this node: a result to its origin, or onward to its next stage."""
-    visit = visit_of(node.config, work, node.plan, len(node.bundle.model.blocks))
+    visit = visit_of(node.config, work, _plan_now(node), len(node.bundle.model.blocks))
     try:
         result = await _outcome(node, visit)
     except SampleError as exc:
@@ -86,6 +89,17 @@ async def _serve_one(node: Node, work: Work) -> None:
         result = failed(visit, exc.code, str(exc))
     if result is not None:
         await _answer(node, visit, result)
+
+
+def _plan_now(node: Node) -> Plan | None:
+    """Return the plan with the way that it takes now, which is another where one of its nodes is gone."""
+    if node.plan is None:
+        return None
+    route = route_now(node.plan, node.presence, node.prices, node.sender.link)
+    if route is node.plan.route:
+        return node.plan
+    node.meter.notes["chose-alone"] += 1
+    return node.plan.model_copy(update={"route": route})
 
 
 async def _outcome(node: Node, visit: Visit) -> Result | None:

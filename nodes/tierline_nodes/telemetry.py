@@ -57,6 +57,7 @@ def _telemetry(node: Node, rate: float, busy: float) -> Telemetry:
         sent_bytes=meter.sent_bytes,
         memory_free_bytes=psutil.virtual_memory().available,
         battery=read_battery(),
+        plan=0 if node.plan is None else node.plan.version,
         pools=dict(meter.pools),
         codecs=dict(meter.codecs),
         notes=dict(meter.notes),

@@ -16,6 +16,7 @@ class SchedulerConfig:
         broker: URL.
         round_seconds: between rounds; a birth or a death calls for one at once.
         silence: a node unheard of for this long is left out of plans until it speaks again.
+        patience: rounds without a word from the scheduler that leads, after which another takes over.
         settle_seconds: before the first round on a connection, so that retained records are all in.
     """
 
@@ -26,9 +27,15 @@ class SchedulerConfig:
     reluctance: Reluctance = field(default_factory=Reluctance)
     round_seconds: float = 1.0
     silence: float = 6.0
+    patience: float = 3.0
     settle_seconds: float = 0.3
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+    @property
+    def patience_seconds(self) -> float:
+        """The same in seconds."""
+        return self.patience * self.round_seconds
 
     def __post_init__(self) -> None:
         for what, value in (("name", self.name), ("site", self.site)):

@@ -63,7 +63,7 @@ class Estimate:
 def estimate(option: Option, kept: Limits, costs: Floats, row: int, objective: Objective) -> Estimate:
     """Return one row of an option, given what `limits` and `cost` say of all its rows."""
     figures = option.figures
-    candidate = _coded(option.table.candidates[row], figures.crossing, row)
+    candidate = coded(option.table.candidates[row], figures.crossing, row)
     seconds, sd = float(figures.seconds[row]), float(figures.sd[row])
     onward = (*candidate.reach[1:], 0.0)
     rows = slice(row, row + 1)
@@ -117,7 +117,7 @@ def as_plan(found: Estimate, *, model: str, version: int, reason: str) -> Plan:
     )
 
 
-def _coded(candidate: Candidate, across: Crossing, row: int) -> Candidate:
+def coded(candidate: Candidate, across: Crossing, row: int) -> Candidate:
     """Return the candidate with the codecs that its hops really use."""
     legs = tuple(
         leg

@@ -87,7 +87,7 @@ def make_option(
         devices=devices,
         hops=hops,
         figures=figures,
-        tail=_tail(table, hops, figures),
+        tail=_tail(hops, figures),
         battery=mobile.battery,
         rate=asked.rate,
     )
@@ -165,9 +165,15 @@ def accuracy_floor(model: Model, objective: Objective) -> float:
     return min(model.accuracy - objective.accuracy_drop, model.best_accuracy) - 1e-9
 
 
-def _tail(table: Table, hops: tuple[Hop, ...], figures: Figures) -> Tail:
+def _tail(hops: tuple[Hop, ...], figures: Figures) -> Tail:
     """Return the distribution of latencies, in which the first hop is what varies most."""
+    rate_sd = hops[0].rate_sd if hops else 0.0
+    return tail(figures.seconds, figures.sd, first_crossing(hops, figures), rate_sd)
+
+
+def first_crossing(hops: tuple[Hop, ...], figures: Figures) -> Floats:
+    """Return the seconds (N,) on the first hop."""
     if not hops:
-        return tail(figures.seconds, figures.sd, np.zeros(len(figures.sd)), 0.0)
-    crossing = table.received_bytes[:, 1] / hops[0].rate
-    return tail(figures.seconds, figures.sd, crossing, hops[0].rate_sd)
+        return np.zeros(len(figures.seconds))
+    found: Floats = figures.crossing.received_bytes[:, 1] / hops[0].rate
+    return found

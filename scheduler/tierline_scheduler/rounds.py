@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tierline_broker import Plan
-from tierline_scheduler.estimate import as_plan
+from tierline_broker import Plan, Price
+from tierline_scheduler.estimate import Estimate, as_plan
+from tierline_scheduler.fallbacks import fallbacks, prices_of
 from tierline_scheduler.fleet import Guide
 from tierline_scheduler.fleet.snapshot import snapshot
 from tierline_scheduler.hysteresis import Standing, keep_or_switch
+from tierline_scheduler.job import Jobs, objective_of
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.planner import asked, assess, mobiles, model_of, reason_of
+from tierline_scheduler.requirements import by_priority, jobs_of
 from tierline_scheduler.sharing import choose_in_fleet, guided
 from tierline_scheduler.state import ClusterState, NodeState
-from tierline_scheduler.view import Loads
+from tierline_scheduler.view import Loads, pinned
 
 Standings = Mapping[str, Standing]
 WHOLE_FLEET = "the whole fleet"
@@ -29,12 +32,14 @@ class Round:
         standings: to be handed to the next round.
         impossible: mobile nodes for which there is no plan at all.
         failed: what went wrong where nothing should, by the node whose plan it was about; that plan stays.
+        prices: what the time of each shared node costs now.
     """
 
     changed: Mapping[str, Plan] = field(default_factory=dict)
     standings: Standings = field(default_factory=dict)
     impossible: tuple[str, ...] = ()
     failed: Mapping[str, Exception] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +64,12 @@ def run_round(
     impossible: list[str] = []
     failed: dict[str, Exception] = {}
     ledger = _ledger(state, objective, failed)
-    shared = _guided(state, objective, ledger, failed)
-    for mobile in mobiles(state):
+    jobs = jobs_of(state)
+    shared = _guided(state, objective, jobs, ledger, failed)
+    for mobile in by_priority(mobiles(state), jobs):
+        own = objective_of(objective, jobs.get(mobile.name))
         try:
-            decision = _decide(
-                state, mobile, ledger, objective, reluctance, standings.get(mobile.name), shared
-            )
+            decision = _decide(state, mobile, ledger, own, reluctance, standings.get(mobile.name), shared)
         except Exception as error:  # noqa: BLE001 (whatever a node's records do to it ends this decision)
             failed[mobile.name] = error
             if mobile.name in standings:
@@ -77,7 +82,13 @@ def run_round(
         if decision.plan is not None:
             changed[mobile.name] = decision.plan
             ledger = ledger.replaced(mobile.name, decision.loads)
-    return Round(changed=changed, standings=after, impossible=tuple(impossible), failed=failed)
+    return Round(
+        changed=changed,
+        standings=after,
+        impossible=tuple(impossible),
+        failed=failed,
+        prices=prices_of(state, ledger, shared.prices),
+    )
 
 
 def _ledger(state: ClusterState, objective: Objective, failed: dict[str, Exception]) -> Ledger:
@@ -94,15 +105,17 @@ def _ledger(state: ClusterState, objective: Objective, failed: dict[str, Excepti
     return open_ledger(state, entries)
 
 
-def _guided(state: ClusterState, objective: Objective, ledger: Ledger, failed: dict[str, Exception]) -> Guide:
+def _guided(
+    state: ClusterState, objective: Objective, jobs: Jobs, ledger: Ledger, failed: dict[str, Exception]
+) -> Guide:
     """Return what the fleet's round says, without mobile nodes that cannot be reckoned with."""
     everybody = mobiles(state)
     try:
-        return guided(state, everybody, objective, {}, ledger)
+        return guided(state, everybody, objective, jobs, ledger)
     except Exception as error:  # noqa: BLE001 (whose records do that is found out when it is decided for)
         sound = [mobile for mobile in everybody if _sound(state, mobile, objective, ledger)]
         if len(sound) < len(everybody):
-            return guided(state, sound, objective, {}, ledger)
+            return guided(state, sound, objective, jobs, ledger)
         failed[WHOLE_FLEET] = error
         return Guide()
 
@@ -131,13 +144,28 @@ def _decide(
         return _Decision()
     in_force = state.plans.get(mobile.name)
     current = None if in_force is None else assess(state, in_force, objective, traffic, shared.prices)
+    if current is not None and _stays(state, current, choice.best):
+        return _Decision(standing=standing or Standing(since=state.now))
     verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, now=state.now)
     if not verdict.change:
         return _Decision(standing=verdict.standing)
     plan = as_plan(
         choice.best,
         model=model_of(mobile).digest,
-        version=1 if in_force is None else in_force.version + 1,
+        version=1 + max(mobile.plan, 0 if in_force is None else in_force.version),
         reason=f"{verdict.change}; {reason_of(choice, objective)}",
     )
+    plan = plan.model_copy(
+        update={"deadline": objective.deadline, "fallbacks": fallbacks(state, mobile, objective, traffic)}
+    )
     return _Decision(standing=verdict.standing, plan=plan, loads=choice.best.loads)
+
+
+def _stays(state: ClusterState, current: Estimate, best: Estimate) -> bool:
+    """Return whether a plan that can be carried out is not to be changed, whatever it might save.
+
+    Somebody may have pinned it. Or we have only just begun, and a node has not said yet how it is: then what
+    we would choose rests on assumptions, and what is in force on measurements.
+    """
+    names = {*current.names, *best.names}
+    return pinned(state, current.names) or any(state.nodes[name].speed is None for name in names)

@@ -4,25 +4,35 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from typing import Any
 
 import structlog
 
 from tierline_broker import (
+    LEADER,
+    LEADER_NAME,
     NODE,
+    ORDER,
     PLAN,
+    PRICE,
     PROFILE,
+    REQUIREMENT,
     TELEMETRY,
     Birth,
+    Leader,
+    Order,
     Plan,
+    Price,
     Profile,
+    Requirement,
     Route,
     Session,
     Subscription,
-    Telemetry,
     connect,
 )
 from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import RefusedError
+from tierline_scheduler.leadership import Office, claim, hear, meet
 from tierline_scheduler.rounds import Round, Standings, run_round
 from tierline_scheduler.state import ClusterState, FoldedRecord, apply, expire
 
@@ -34,35 +44,58 @@ _log = structlog.get_logger()
 class _Desk:
     """What the scheduler knows, and the wish for a round; touched by the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, office: Office) -> None:
         self.state = ClusterState()
+        self.office = office
+        self.leading = False
         self.standings: Standings = {}
+        self.prices: dict[str, Price] = {}
+        self.outdated: set[str] = set()
         self.impossible: frozenset[str] = frozenset()
         self.failed: frozenset[tuple[str, str]] = frozenset()
         self.counters: Counter[str] = Counter()
         self.wake = asyncio.Event()
 
-    def fold(self, record: FoldedRecord) -> None:
+    def fold(self, record: FoldedRecord | Leader) -> None:
         """Take in one record; one that cannot be planned with is counted, logged and left out."""
+        now = asyncio.get_running_loop().time()
+        if isinstance(record, Leader):
+            self.office = hear(self.office, record, now)
+            return
+        if isinstance(record, Birth) and record.role == "scheduler":
+            self.office = meet(self.office, record)
+            self.wake.set()
+            return
+        if isinstance(record, Plan) and self._is_outdated(record):
+            self.outdated.add(record.node)
         try:
-            self.state = apply(self.state, record, asyncio.get_running_loop().time())
+            self.state = apply(self.state, record, now)
         except RefusedError as error:
             self.counters["refused"] += 1
             _log.warning("record_refused", node=error.node, reason=str(error))
             return
-        if isinstance(record, Birth | Profile):
+        if isinstance(record, Birth | Profile | Order | Requirement):
             self.wake.set()
+
+    def _is_outdated(self, plan: Plan) -> bool:
+        """Whether somebody put an old plan, or another of the same version, in the place of ours."""
+        known = self.state.plans.get(plan.node)
+        return known is not None and plan.version <= known.version and plan != known
+
+
+_FOLLOWED = (PLAN, NODE, LEADER, ORDER, REQUIREMENT, PROFILE, TELEMETRY)
+"""What the scheduler reads: plans first, so that their versions are known before anybody is planned for."""
 
 
 async def run_scheduler(config: SchedulerConfig) -> None:
-    """Plan for one site until cancelled.
+    """Plan for one site until cancelled, or stand by while another scheduler does.
 
     Raises:
         AddressError: the broker's URL cannot be used.
         ConnectError: no broker answers at first; later losses are healed.
     """
     birth = Birth(node=config.name, role="scheduler", state="ready", incarnation=time.time_ns())
-    desk = _Desk()
+    desk = _Desk(Office(name=config.name, incarnation=birth.incarnation))
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             connect(
@@ -74,23 +107,16 @@ async def run_scheduler(config: SchedulerConfig) -> None:
                 password=config.password,
             )
         )
-        # Plans first, so that the versions in force are known before there is anybody to plan for.
-        plans = await stack.enter_async_context(session.subscribe(PLAN))
-        nodes = await stack.enter_async_context(session.subscribe(NODE))
-        profiles = await stack.enter_async_context(session.subscribe(PROFILE))
-        telemetry = await stack.enter_async_context(session.subscribe(TELEMETRY))
+        followed = [await stack.enter_async_context(session.subscribe(topic)) for topic in _FOLLOWED]
         await session.retain(NODE, config.name, birth)
         _log.info("scheduler_ready", name=config.name, site=config.site, objective=str(config.objective))
         async with asyncio.TaskGroup() as group:
-            for subscription in (plans, nodes, profiles, telemetry):
+            for subscription in followed:
                 group.create_task(_follow(desk, subscription), name="scheduler-follow")
             group.create_task(_decide(desk, session, config), name="scheduler-rounds")
 
 
-async def _follow(
-    desk: _Desk,
-    subscription: Subscription[Plan] | Subscription[Birth] | Subscription[Profile] | Subscription[Telemetry],
-) -> None:
+async def _follow(desk: _Desk, subscription: Subscription[Any]) -> None:
     async for record in subscription:
         desk.fold(record)
 
@@ -99,11 +125,14 @@ async def _decide(desk: _Desk, session: Session, config: SchedulerConfig) -> Non
     """Round after round while connected; without a connection everybody only seems silent."""
     generation = 0
     while True:
-        if await session.connected() != generation:
+        fresh = await session.connected() != generation
+        if fresh:
             generation = session.generation
             await asyncio.sleep(config.settle_seconds)
         desk.wake.clear()
-        await _round(desk, session, config)
+        if await _leads(desk, session, config):
+            await _renew(desk, session, everything=fresh)
+            await _round(desk, session, config)
         await asyncio.sleep(_BREATH)
         try:
             async with asyncio.timeout(max(0.0, config.round_seconds - _BREATH)):
@@ -112,20 +141,64 @@ async def _decide(desk: _Desk, session: Session, config: SchedulerConfig) -> Non
             pass  # the regular round
 
 
+async def _leads(desk: _Desk, session: Session, config: SchedulerConfig) -> bool:
+    """Say that we lead, or would, and return whether we do."""
+    now = asyncio.get_running_loop().time()
+    sure = desk.leading and desk.office.leads(now, config.patience_seconds)
+    ours = claim(desk.office, now, config.patience_seconds)
+    if ours is not None:
+        await session.retain(LEADER, LEADER_NAME, ours, again=False)
+        if not sure:
+            # Until others had time to claim the same, and we to hear of it.
+            await asyncio.sleep(config.settle_seconds)
+    leading = desk.office.leads(asyncio.get_running_loop().time(), config.patience_seconds)
+    if leading != desk.leading:
+        desk.leading, desk.standings, desk.prices = leading, {}, {}
+        best = desk.office.best
+        _log.info("leader_changed", leads=leading, leader=None if best is None else best.node)
+    return leading
+
+
+async def _renew(desk: _Desk, session: Session, *, everything: bool) -> None:
+    """Put the plans that we know back where the broker forgot them, or somebody else put older ones."""
+    names = set(desk.state.plans) if everything else desk.outdated & set(desk.state.plans)
+    desk.outdated = set()
+    for name in sorted(names):
+        await session.retain(PLAN, name, desk.state.plans[name], again=False)
+
+
 async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
     now = asyncio.get_running_loop().time()
     state = desk.state = expire(desk.state, now, silence=config.silence)
     # In a thread, so that a large site never keeps the connection waiting.
     decided = await asyncio.to_thread(run_round, state, config.objective, config.reluctance, desk.standings)
+    if not desk.office.leads(asyncio.get_running_loop().time(), config.patience_seconds):
+        return  # another scheduler has taken over meanwhile, and these plans are not ours to publish
     desk.standings = decided.standings
     _report(desk, decided)
     for name, plan in decided.changed.items():
         desk.fold(plan)
-        await session.retain(PLAN, name, plan)
+        await session.retain(PLAN, name, plan, again=False)
         desk.counters["plans"] += 1
         _log.info(
             "plan_changed", node=name, version=plan.version, route=route_text(plan.route), reason=plan.reason
         )
+    await _publish_prices(desk, session, decided)
+
+
+async def _publish_prices(desk: _Desk, session: Session, decided: Round) -> None:
+    """Publish the prices that have really changed."""
+    for name, price in decided.prices.items():
+        if _moved(desk.prices.get(name), price):
+            desk.prices[name] = price
+            await session.retain(PRICE, name, price, again=False)
+
+
+def _moved(told: Price | None, now: Price) -> bool:
+    if told is None:
+        return True
+    pairs = ((told.wait, now.wait, 1e-3), (told.price, now.price, 1e-3), (told.busy, now.busy, 0.02))
+    return any(abs(a - b) > max(least, 0.2 * a) for a, b, least in pairs)
 
 
 def _report(desk: _Desk, decided: Round) -> None:

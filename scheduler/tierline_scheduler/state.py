@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tierline_broker import Birth, LinkReport, Plan, Profile, Telemetry, Tier
+from tierline_broker import Birth, LinkReport, Order, Plan, Profile, Requirement, Telemetry, Tier
 from tierline_scheduler.errors import RefusedError
 from tierline_scheduler.model import Model, read_card
 from tierline_scheduler.smoothing import Level, Scale, average, observe
@@ -47,6 +47,7 @@ class NodeState:
     queue: float | None = None
     battery: float | None = None
     memory_free_bytes: int | None = None
+    plan: int = 0  # version that it follows
     links: Mapping[str, LinkState] = field(default_factory=dict)
 
     @property
@@ -69,14 +70,24 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterState:
-    """Everything a plan is made from; `plans` are the ones in force."""
+    """Everything a plan is made from.
+
+    Attributes:
+        now: on our clock.
+        nodes: by name.
+        plans: the ones in force, by mobile node.
+        orders: what operators want of nodes.
+        requirements: what clients ask for, and until when on our clock.
+    """
 
     now: float = 0.0
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    requirements: Mapping[str, tuple[Requirement, float]] = field(default_factory=dict)
 
 
-FoldedRecord = Birth | Profile | Telemetry | Plan
+FoldedRecord = Birth | Profile | Telemetry | Plan | Order | Requirement
 
 
 def apply(state: ClusterState, record: FoldedRecord, now: float) -> ClusterState:
@@ -94,6 +105,10 @@ def apply(state: ClusterState, record: FoldedRecord, now: float) -> ClusterState
     match record:
         case Plan():
             return _with_plan(state, record)
+        case Order():
+            return _ordered(state, record)
+        case Requirement():
+            return _required(state, record, now)
         case Birth():
             if record.role != "node" or record.tier is None:
                 return state
@@ -118,7 +133,21 @@ def expire(state: ClusterState, now: float, *, silence: float) -> ClusterState:
             continue
         silent = now - node.heard > silence
         nodes[name] = node if silent == node.silent else replace(node, silent=silent)
-    return replace(state, now=max(now, state.now), nodes=nodes)
+    asked = {client: one for client, one in state.requirements.items() if one[1] > now}
+    return replace(state, now=max(now, state.now), nodes=nodes, requirements=asked)
+
+
+def _ordered(state: ClusterState, order: Order) -> ClusterState:
+    if order.node not in state.orders and len(state.orders) >= MAX_NODES:
+        raise RefusedError(order.node, f"its order is left out, for {MAX_NODES} are known; take some back")
+    return replace(state, orders={**state.orders, order.node: order})
+
+
+def _required(state: ClusterState, asked: Requirement, now: float) -> ClusterState:
+    if asked.client not in state.requirements and len(state.requirements) >= MAX_NODES:
+        raise RefusedError(asked.client, f"its requirement is left out, for {MAX_NODES} are known already")
+    known = {**state.requirements, asked.client: (asked, now + asked.valid)}
+    return replace(state, requirements={name: one for name, one in known.items() if one[1] > now})
 
 
 def _known(state: ClusterState, name: str) -> NodeState:
@@ -177,6 +206,7 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         busy=average(node.busy, telemetry.busy, BUSY_GAIN),
         queue=average(node.queue, min(telemetry.queue, 1_000_000), BUSY_GAIN),
         battery=telemetry.battery,
+        plan=min(telemetry.plan, MAX_PLAN_VERSION),
         memory_free_bytes=telemetry.memory_free_bytes,
         links={
             report.peer: _observed(node.links.get(report.peer), report, now) for report in telemetry.links

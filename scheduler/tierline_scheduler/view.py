@@ -1,7 +1,7 @@
 """What the state says of the nodes and links that a plan would use, as the prediction takes it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,9 +49,21 @@ def peers(state: ClusterState, mobile: NodeState, tier: Tier) -> list[str]:
     return sorted(
         name
         for name, node in state.nodes.items()
-        if node.tier is tier and node.usable and node.model is not None
+        if node.tier is tier and node.usable and node.model is not None and not leaves(state, name)
         if node.model.digest == mobile.model.digest and node.model.blocks == mobile.model.blocks
     )
+
+
+def leaves(state: ClusterState, name: str) -> bool:
+    """Return whether an operator wants plans to do without a node."""
+    order = state.orders.get(name)
+    return order is not None and order.leaves
+
+
+def pinned(state: ClusterState, names: Iterable[str]) -> bool:
+    """Return whether an operator wants plans that use one of these nodes to stay."""
+    orders = (state.orders.get(name) for name in names)
+    return any(order is not None and order.pin for order in orders)
 
 
 def device(node: NodeState, traffic: Traffic) -> Device:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tierline_broker.records import ModelCard
+from tierline_broker.cards import ModelCard
 from tierline_models import Bundle, BundleError, InputError, load_bundle
 from tierline_models.pieces import LONGEST, read_text
 from tierline_models.text import (

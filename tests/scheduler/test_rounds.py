@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tierline_broker import Tier
-from tierline_scheduler import ClusterState, Objective, Reluctance, apply, plan, rounds, run_round
+from tierline_broker import Order, Requirement, Tier
+from tierline_scheduler import ClusterState, Objective, Reluctance, apply, expire, plan, rounds, run_round
+from tierline_scheduler.requirements import by_priority, jobs_of
 
 OBJECTIVE = Objective(deadline=0.3)
 
@@ -84,3 +85,48 @@ def test_mobile_nodes_that_send_nothing_are_planned_for(kit: Any) -> None:
 
     assert found.failed == {}
     assert len(found.changed) == 3
+
+
+def in_force(state: ClusterState, objective: Objective) -> ClusterState:
+    for found in run_round(state, objective, Reluctance(), {}).changed.values():
+        state = apply(state, found, 0.0)
+    return state
+
+
+def test_plans_that_use_a_pinned_node_stay_until_they_cannot_be_carried_out(kit: Any) -> None:
+    state = in_force(kit.deployment(kit.text.card), OBJECTIVE)
+    uses = [stage.node for stage in state.plans["mobile-0"].route.stages]
+    assert "edge-0" in uses
+    slow = apply(state, kit.profile("edge-0", Tier.EDGE, kit.text.card, 300.0), 0.0)
+    assert run_round(slow, OBJECTIVE, Reluctance(), {}).changed
+
+    pinned = apply(slow, Order(node="edge-0", pin=True), 0.0)
+    assert run_round(pinned, OBJECTIVE, Reluctance(), {}).changed == {}
+    gone = apply(pinned, kit.birth("edge-0", Tier.EDGE, state="lost"), 1.0)
+    assert run_round(gone, OBJECTIVE, Reluctance(), {}).changed
+
+
+def test_requirements_are_folded_by_node_the_strictest_of_each_and_lapse(kit: Any) -> None:
+    state = kit.deployment(kit.text.card, mobiles=2)
+    for asked in (
+        Requirement(client="a", deadline=2.0, valid=10.0),
+        Requirement(client="b", node="mobile-1", deadline=0.3, accuracy=0.5, priority=3.0, valid=5.0),
+        Requirement(client="c", node="mobile-1", accuracy=kit.text.card.accuracy - 0.1, valid=10.0),
+    ):
+        state = apply(state, asked, 0.0)
+
+    jobs = jobs_of(state)
+    assert (jobs["mobile-0"].deadline, jobs["mobile-0"].accuracy_drop) == (2.0, None)
+    assert (jobs["mobile-1"].deadline, jobs["mobile-1"].priority) == (0.3, 3.0)
+    assert jobs["mobile-1"].accuracy_drop == pytest.approx(0.1)
+    assert next(node.name for node in by_priority(state.nodes.values(), jobs)) == "mobile-1"
+    assert jobs_of(expire(state, 6.0, silence=60.0))["mobile-1"].deadline == 2.0
+    assert jobs_of(expire(state, 10.0, silence=60.0)) == {}
+    taken_back = apply(state, Requirement(client="b", valid=0.0), 1.0)
+    assert jobs_of(taken_back)["mobile-1"].deadline == 2.0
+
+
+def test_versions_go_on_from_what_the_mobile_node_follows(kit: Any) -> None:
+    state = kit.deployment(kit.text.card, plan=41)
+
+    assert run_round(state, OBJECTIVE, Reluctance(), {}).changed["mobile-0"].version == 42

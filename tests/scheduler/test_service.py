@@ -9,20 +9,25 @@ from structlog.testing import capture_logs
 
 from tierline_broker import (
     NODE,
+    ORDER,
     PLAN,
+    PRICE,
     PROFILE,
     RAW_INPUT,
     TELEMETRY,
     ConnectError,
     ModelCard,
+    Order,
     Plan,
     PointCard,
+    Requirement,
     Route,
     Session,
     Stage,
     Subscription,
     Tier,
     connect,
+    requiring,
     running,
 )
 from tierline_scheduler import Objective, SchedulerConfig, rounds, run_scheduler
@@ -95,6 +100,70 @@ async def test_a_plan_is_published_retained_and_changes_at_once_when_a_node_dies
     assert with_edge.model == kit.text.card.digest
     assert without.version > with_edge.version
     assert "cannot be carried out any more" in without.reason
+
+
+async def test_a_drained_node_is_planned_around_and_taken_back(kit: Any, broker_url: str, site: str) -> None:
+    async with (
+        asyncio.timeout(SECONDS),
+        fakes(kit, broker_url, site) as nodes,
+        running(run_scheduler(config(broker_url, site, round_seconds=600.0)), name="scheduler"),
+    ):
+        await nodes.join_all(kit.text.card)
+        await nodes.plan(edge=True)
+        for tier in Tier:
+            await nodes.report(tier, arrival_rate=5.0 if tier is Tier.MOBILE else 0.0)
+        await nodes.session.retain(ORDER, "edge-0", Order(node="edge-0", drain=True))
+        await nodes.plan(edge=False)
+        await nodes.session.retain(ORDER, "edge-0", Order(node="edge-0"))
+        await nodes.plan(edge=True)
+        await nodes.session.retain(ORDER, "edge-0", Order(node="edge-0", remove=True))
+        await nodes.plan(edge=False)
+
+
+async def test_what_a_client_requires_is_planned_for_at_once(kit: Any, broker_url: str, site: str) -> None:
+    lax = Objective(deadline=5.0, accuracy_drop=1.0)
+    wanted = Requirement(client="app", node="mobile-0", deadline=0.2, accuracy=kit.text.card.accuracy - 0.01)
+    async with (
+        asyncio.timeout(SECONDS),
+        fakes(kit, broker_url, site) as nodes,
+        running(run_scheduler(config(broker_url, site, objective=lax)), name="scheduler"),
+    ):
+        await nodes.join_all(kit.text.card)
+        before = await anext(nodes.plans)
+        for tier in Tier:
+            await nodes.report(tier, arrival_rate=1.0 if tier is Tier.MOBILE else 0.0)
+        async with requiring(nodes.session, wanted):
+            while (after := await anext(nodes.plans)).deadline != 0.2:
+                pass
+
+    assert after.predicted_seconds < 0.2
+    assert after.predicted_accuracy >= kit.text.card.accuracy - 0.0101 > before.predicted_accuracy
+
+
+async def test_plans_carry_other_ways_and_shared_nodes_their_prices(
+    kit: Any, broker_url: str, site: str
+) -> None:
+    async with (
+        asyncio.timeout(SECONDS),
+        fakes(kit, broker_url, site) as nodes,
+        nodes.session.subscribe(PRICE) as prices,
+        running(run_scheduler(config(broker_url, site)), name="scheduler"),
+    ):
+        await nodes.join_all(kit.text.card)
+        found = await nodes.plan(edge=True)
+        for tier in Tier:
+            await nodes.report(tier, arrival_rate=5.0 if tier is Tier.MOBILE else 0.0)
+        told = {}
+        while set(told) != {"edge-0", "cloud-0"} or told["edge-0"].busy == 0:
+            price = await anext(prices)
+            told[price.node] = price
+
+    ways = [tuple(stage.node for stage in one.route.stages) for one in found.fallbacks]
+    assert ways[0] == tuple(stage.node for stage in found.route.stages)
+    assert len(set(ways)) == len(ways) == 4
+    alone = next(one for one in found.fallbacks if len(one.route.stages) == 1)
+    assert (alone.sent_bytes, alone.uses, alone.cost) == (0, {}, 0.0)
+    assert told["edge-0"].wait > 0
 
 
 async def test_changes_are_logged_with_their_reason(kit: Any, broker_url: str, site: str) -> None:

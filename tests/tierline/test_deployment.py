@@ -38,6 +38,31 @@ def test_nodes_lists_who_is_there_lowest_tier_first(deployment: Any, tierline: T
         assert node["node"].rsplit("-", 2)[1] == kind
 
 
+def test_a_node_is_drained_and_taken_back(deployment: Any, tierline: Tierline) -> None:
+    nodes = tierline("nodes", "--json", *deployment.flags).document()["nodes"]
+    edge = next(node["node"] for node in nodes if node["tier"] == "edge")
+
+    given = tierline("nodes", "drain", edge, "--json", *deployment.flags)
+    answer = tierline("infer", "fine", "--json", *deployment.flags).document()["results"][0]
+    listed = tierline("nodes", *deployment.flags).out
+    taken_back = tierline("nodes", "drain", edge, "--undo", "--json", *deployment.flags)
+
+    assert (given.code, given.document()["drain"]) == (0, True)
+    assert answer["error"] is None
+    assert edge not in {step["node"] for step in answer["steps"]}
+    assert "(drain)" in listed
+    assert (taken_back.code, taken_back.document()["drain"]) == (0, False)
+
+
+def test_orders_that_make_no_sense_are_refused_in_a_sentence(deployment: Any, tierline: Tierline) -> None:
+    nameless = tierline("nodes", "drain", *deployment.flags)
+    unknown = tierline("nodes", "drain", "nobody", *deployment.flags)
+
+    assert (nameless.code, unknown.code) == (2, 1)
+    assert "tierline nodes drain NAME" in nameless.err
+    assert "no node nobody is known" in unknown.err
+
+
 def test_nodes_as_a_table_has_a_line_each(deployment: Any, tierline: Tierline) -> None:
     lines = tierline("nodes", *deployment.flags).out.splitlines()
 

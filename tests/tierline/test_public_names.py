@@ -14,7 +14,8 @@ PUBLIC = {
         Answered Client InferenceError connect load split
     """,
     "tierline_broker": """
-        CREDIT MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
+        CREDIT Fallback LEADER LEADER_NAME Leader ORDER Order PRICE Price REQUIREMENT Requirement requiring
+        MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
         TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client CodecCost
         CodecUse ConnectError
         Credit CreditError DeadlineError Failure Link LinkReport ModelCard Part Plan PointCard Pool Presence

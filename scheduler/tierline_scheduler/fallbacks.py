@@ -1,0 +1,84 @@
+"""What a mobile node can do when it must choose for itself: the best way over every choice of nodes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tierline_broker import Fallback, Price, Tier
+from tierline_scheduler.candidates import as_route
+from tierline_scheduler.cost import stretch
+from tierline_scheduler.estimate import coded
+from tierline_scheduler.ledger import Ledger
+from tierline_scheduler.objective import Objective
+from tierline_scheduler.options import (
+    Option,
+    accuracy_floor,
+    cost,
+    expected,
+    first_crossing,
+    limits,
+    options,
+)
+from tierline_scheduler.planner import model_of
+from tierline_scheduler.state import ClusterState, NodeState
+from tierline_scheduler.table import tables
+from tierline_scheduler.view import Traffic
+
+MOST = 8
+"""Fallbacks that a plan carries, the best first."""
+_LONGEST = 86_400.0
+
+
+def fallbacks(
+    state: ClusterState, mobile: NodeState, objective: Objective, traffic: Traffic
+) -> tuple[Fallback, ...]:
+    """Return the best way over each choice of nodes, the least expected cost first.
+
+    Only what could be carried out at the accuracy floor counts; the deadline is the node's to judge, by its
+    link as it will be then.
+    """
+    model = model_of(mobile)
+    floor = accuracy_floor(model, objective)
+    found: list[tuple[float, tuple[str, ...], Fallback]] = []
+    for option in options(state, mobile, tables(model, floor), traffic, objective):
+        kept = limits(option, objective, floor)
+        rows = np.flatnonzero(kept.possible & kept.accuracy & kept.battery)
+        if len(rows):
+            costs = expected(option, objective)
+            row = int(rows[costs[rows].argmin()])
+            found.append((float(costs[row]), option.names, _fallback(option, objective, row)))
+    return tuple(one for _, _, one in sorted(found, key=lambda entry: entry[:2])[:MOST])
+
+
+def prices_of(state: ClusterState, ledger: Ledger, prices: Mapping[str, float]) -> dict[str, Price]:
+    """Return what each shared node's time costs now.
+
+    Args:
+        state: says which nodes there are.
+        ledger: what is asked of them.
+        prices: what the planner says that a second of their time is worth, by name.
+    """
+    found = {}
+    for name, node in sorted(state.nodes.items()):
+        if node.tier in (Tier.EDGE, Tier.CLOUD) and node.usable:
+            load = ledger.total.get(name)
+            busy = 0.0 if load is None else load.utilisation
+            wait = 0.0 if load is None else load.pressure * float(stretch(np.array(busy)))
+            found[name] = Price(
+                node=name, wait=min(wait, _LONGEST), price=prices.get(name, 0.0), busy=min(busy, 1e6)
+            )
+    return found
+
+
+def _fallback(option: Option, objective: Objective, row: int) -> Fallback:
+    figures = option.figures
+    crossing = float(first_crossing(option.hops, figures)[row])
+    waits = float(figures.nodes.wait[row, 1:].sum())
+    candidate = coded(option.table.candidates[row], figures.crossing, row)
+    return Fallback(
+        route=as_route(candidate, option.names),
+        seconds=min(max(0.0, float(figures.seconds[row]) - crossing - waits), _LONGEST),
+        sent_bytes=int(figures.crossing.received_bytes[row, 1]) if option.hops else 0,
+        cost=float(cost(option, objective)[row]),
+        uses={name: float(figures.work[row, k]) for k, name in enumerate(option.names) if k},
+    )

@@ -1,0 +1,98 @@
+from typing import Any
+
+import pytest
+
+from tierline_broker import (
+    RAW_INPUT,
+    Birth,
+    Fallback,
+    LinkReport,
+    Plan,
+    Presence,
+    Price,
+    Route,
+    Stage,
+    Tier,
+)  # fmt: skip
+from tierline_nodes.alone import route_now
+
+TIERS = {"phone": Tier.MOBILE, "near": Tier.EDGE, "far": Tier.EDGE, "cloud": Tier.CLOUD}
+
+
+def route(*names: str) -> Route:
+    return Route(
+        stages=tuple(
+            Stage(tier=TIERS[name], node=name, layer=k + 1, codec=RAW_INPUT) for k, name in enumerate(names)
+        )
+    )
+
+
+def way(*names: str, seconds: float, cost: float = 0.0, sent_bytes: int = 10_000) -> Fallback:
+    alone = len(names) == 1
+    return Fallback(
+        route=route(*names), seconds=seconds, cost=cost, sent_bytes=0 if alone else sent_bytes,
+        uses=dict.fromkeys(names[1:], 0.01),
+    )  # fmt: skip
+
+
+NEAR, FAR = way("phone", "near", seconds=0.1), way("phone", "far", seconds=0.12)
+CLOUD, ALONE = way("phone", "cloud", seconds=0.05, cost=0.02), way("phone", seconds=0.9)
+PLAN = Plan(
+    node="phone", model="m", version=3, route=NEAR.route, deadline=0.5, fallbacks=(NEAR, FAR, CLOUD, ALONE)
+)
+
+
+def presence(**states: str) -> Presence:
+    found = Presence()
+    for name in ("phone", "near", "far", "cloud", "planner"):
+        state = states.get(name, "ready")
+        role = "scheduler" if name == "planner" else "node"
+        found.apply(
+            Birth.model_validate(
+                {"node": name, "tier": TIERS.get(name), "role": role, "state": state, "incarnation": 1}
+            )
+        )
+    return found
+
+
+def choose(there: Presence, *, prices: Any = None, rate: float = 1e6, plan: Plan = PLAN) -> Route:
+    def link(peer: str) -> LinkReport:
+        return LinkReport(peer=peer, bytes_per_second=rate, rtt=0.01, age=0.0, observations=1)
+
+    return route_now(plan, there, prices or {}, link)
+
+
+def test_while_a_scheduler_plans_the_plan_holds() -> None:
+    assert choose(presence(), rate=1.0) is PLAN.route
+
+
+def test_without_other_ways_or_any_scheduler_ever_the_plan_holds() -> None:
+    bare = PLAN.model_copy(update={"fallbacks": ()})
+    never = presence()
+    del never.births["planner"]
+
+    assert choose(presence(planner="lost", near="lost"), plan=bare) is bare.route
+    assert choose(never, rate=1.0) is PLAN.route
+
+
+@pytest.mark.parametrize("state", ["lost", "draining"])
+def test_a_node_that_is_gone_is_left_at_once(state: str) -> None:
+    assert choose(presence(near=state)) == FAR.route
+    assert choose(presence(near=state, far=state)) == CLOUD.route
+    assert choose(presence(near=state, far=state, cloud=state)) == ALONE.route
+
+
+def test_alone_the_cheapest_way_within_the_deadline_is_taken_at_the_last_prices() -> None:
+    gone = presence(planner="lost")
+    dear = {"near": Price(node="near", wait=0.0, price=1.0)}
+    busy = {"near": Price(node="near", wait=1.0)}
+
+    assert choose(gone) == NEAR.route
+    assert choose(gone, prices=dear) == FAR.route
+    assert choose(gone, prices=busy) == FAR.route
+
+
+def test_alone_a_link_that_breaks_down_leaves_the_fastest_way() -> None:
+    assert choose(presence(planner="lost"), rate=1e3) == ALONE.route
+    tight = PLAN.model_copy(update={"deadline": 0.05})
+    assert choose(presence(planner="lost"), plan=tight) == CLOUD.route
