@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 import tierline
@@ -152,6 +153,75 @@ def test_in_place_operators_do_not_change_what_was_handed_in() -> None:
     cut.tail(0)(carried)
 
     assert torch.equal(carried, kept)
+
+
+class Resized(nn.Module):
+    """Between its layers a sequence is halved, doubled or gets a token more, and its size is wanted later."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.words, self.places = nn.Embedding(50, 8), nn.Embedding(64, 8)
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        batch, time = ids.shape
+        x = self.layers[0](self.words(ids))
+        match self.way:
+            case "halved":
+                x = functional.avg_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
+                x = self.layers[1](x) + self.places(torch.arange(time // 2))
+            case "doubled":
+                x = self.layers[1](x.repeat_interleave(2, 1))
+                x = self.layers[2](torch.relu(x)).reshape(batch, time, 2, 8).sum(2)
+            case "one more":
+                x = torch.cat([self.places.weight[:1].expand(batch, 1, 8), x], 1)
+                x = self.layers[2](self.layers[1](x))
+                x = x[:, 1:] + self.places(torch.arange(time))
+            case "and back":
+                x = functional.avg_pool1d(x.transpose(1, 2), 2).transpose(1, 2)
+                x = self.layers[2](self.layers[1](x)).transpose(1, 2)
+                x = functional.interpolate(x, size=time).transpose(1, 2)
+        return self.layers[3](x)
+
+
+@pytest.mark.parametrize(
+    ("way", "narrowest"), [("halved", (1, 6, 8)), ("doubled", (1, 24, 8)), ("one more", (1, 13, 8))]
+)
+def test_sizes_are_read_off_multiples_and_fractions_of_what_travels(
+    way: str, narrowest: tuple[int, ...]
+) -> None:
+    model = Resized(way).eval()
+    cut = split(model, torch.randint(0, 50, (1, 12)), every=True)
+
+    assert narrowest in [spec.shape for point in cut.points for spec in point.tensors]
+    for shape in ((1, 12), (2, 8), (3, 13)):
+        assert rounds(model, (torch.randint(0, 50, shape),), cut) == [0.0] * len(cut.points)
+
+
+def test_where_a_size_cannot_be_known_is_no_split_point() -> None:
+    model = Resized("and back").eval()
+    cut = split(model, torch.randint(0, 50, (1, 12)), every=True)  # of 6 nobody knows whether it was 12 or 13
+
+    assert {point.tensors[0].shape for point in cut.points} == {(1, 12, 8), (1, 8, 12)}
+    fixed = split(model, torch.randint(0, 50, (1, 12)), dynamic={"0": (0,)}, every=True)
+    assert (1, 6, 8) in {point.tensors[0].shape for point in fixed.points}
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv1d(8, 16, 3, 2, 1), nn.Conv1d(16, 8, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(x)).sum(2) / (x.shape[2] // 4)
+
+
+def test_a_size_that_leaves_no_split_point_is_named() -> None:
+    with pytest.raises(SplitError, match=r"needs the size .*x\.shape\[2\].*; fix that dimension"):
+        split(Scaled().eval(), torch.randn(2, 8, 32), dynamic={"0": (2,)})
+
+    assert len(split(Scaled().eval(), torch.randn(2, 8, 32)).points) == 1
 
 
 class InPlace(nn.Module):

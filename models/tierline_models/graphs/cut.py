@@ -49,12 +49,11 @@ def split(
     captured = capture(model, examples, dynamic)
     inputs = listed(examples)
     made, _ = measure(captured.program, captured.weights, inputs)
-    found = frontiers(
-        captured.program, made, Recomputing(captured.program, captured.sizes), max_tensors=max_tensors
-    )
+    recomputing = Recomputing(captured.program, captured.sizes)
+    found = frontiers(captured.program, made, recomputing, max_tensors=max_tensors)
     chosen = worthwhile(found, captured.program, made, every=every)
     if not chosen:
-        raise no_points(model)
+        raise no_points(model, recomputing.explain_lost(captured.program.inputs))
     source, points = _assemble(captured, chosen, made)
     specs = [_spec(name, made[name], captured.sizes) for name in captured.program.inputs]
     kept = _kept([spec.name for spec in specs], inputs, expected)

@@ -33,8 +33,14 @@ def unknown_operator(op: str, path: str) -> SplitError:
     )
 
 
-def no_points(model: nn.Module) -> SplitError:
-    """For a model without any place to cut."""
+def no_points(model: nn.Module, size: str = "") -> SplitError:
+    """For a model without any place to cut; `size` is one that could not be read off what travels."""
+    if size:
+        return SplitError(
+            f"{type(model).__name__} has no useful split point: what comes later needs the size {size}, "
+            "which cannot be read off what travels; fix that dimension (leave it out of `dynamic=`), "
+            f"{_CURE}"
+        )
     return SplitError(
         f"{type(model).__name__} has no useful split point: it does nothing between its input and its "
         f"output, or too much is alive everywhere in between; allow more with `max_tensors=`, {_CURE}"
