@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,16 @@ from torch import nn
 
 from tests.models import zoo
 from tests.models.real import REAL
-from tierline_models import Split, load, onnx_differences, split
+from tierline.codec_figures import codec_figures
+from tierline_models import (
+    Split,
+    load,
+    measure_device,
+    onnx_differences,
+    sizes_to_measure,
+    split,
+    subject_of,
+)
 
 PASSES = 40
 QUICK_PASSES = 8
@@ -36,7 +46,10 @@ def peak():
 cut = load(sys.argv[1])
 load(sys.argv[2]).segment(0, 1)
 before = peak()
-segment = cut.segment(int(sys.argv[3]), int(sys.argv[4]))
+first = int(sys.argv[3])
+segment = cut.segment(first, int(sys.argv[4]))
+with torch.no_grad():
+    segment(*(torch.zeros(one.shape) for one in cut.points[first - 1].tensors))
 print((peak() - before) / sum(one.nbytes for one in segment.state_dict().values()))
 """
 
@@ -69,6 +82,7 @@ def main() -> None:
     passes = QUICK_PASSES if args.quick else PASSES
     with tempfile.TemporaryDirectory() as folder:
         rows = [equality(), onnx_equality(), *overheads(passes), deep_split(), *loading(Path(folder))]
+        rows += [fast_path(), *([] if args.quick else compiled(passes))]
     print(json.dumps(rows))
 
 
@@ -148,12 +162,46 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def deep_split() -> dict[str, Any]:
-    """Split and time a CNN of 100 layers."""
+    """Split and profile a CNN of 100 layers: several batches, codecs at every split point."""
     model, inputs = zoo.deep(100)
     started = time.perf_counter()
-    split(model, inputs).time_blocks()
+    subject = subject_of(split(model, inputs))
+    measure_device(subject, sizes_to_measure(subject), code=codec_figures)
     seconds = time.perf_counter() - started
     return _row("split and profile of a CNN of 100 layers", [seconds], seconds, 20.0, "s")
+
+
+def fast_path() -> dict[str, Any]:
+    """How far the fused fast path of torch's encoder is from the graph of the same encoder."""
+    layer = nn.TransformerEncoderLayer(128, 4, 512, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 3).eval()
+    found = []
+    for batch, tokens in ((1, 8), (2, 40), (4, 128)):
+        x = torch.randn(batch, tokens, 128)
+        with torch.no_grad():
+            largest = float(encoder(x).abs().max())
+        found.append(max(split(encoder, x).differences()) / largest)
+    claim = "nn.TransformerEncoder with its fast path against its own graph, over the largest value"
+    return _row(claim, found, max(found), 1e-6, "times")
+
+
+def compiled(passes: int) -> list[dict[str, Any]]:
+    """Head and tail compiled by inductor; nothing where there is no C++ compiler."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        return []
+    model, inputs = zoo.Decoder(256, 2, 1000).eval(), (torch.randint(0, 1000, (1, 60)),)
+    cut = split(model, inputs)
+    head, tail = cut.head(2), cut.tail(2)
+    quick_head, quick_tail = torch.compile(head), torch.compile(tail)
+    with torch.no_grad():
+        whole = model(*inputs)
+        off = float((quick_tail(quick_head(*inputs)) - whole).abs().max() / whole.abs().max())
+    ratios = _ratios(lambda: quick_tail(quick_head(*inputs)), lambda: tail(head(*inputs)), passes)
+    name = "decoder (2 layers of 256, 60 tokens)"
+    return [
+        _row(f"head and tail compiled over eager, {name}", ratios, statistics.median(ratios), 1.0, "times"),
+        _row(f"compiled against whole, {name}, over the largest value", [off], off, 1e-5, "times"),
+    ]
 
 
 def loading(folder: Path) -> list[dict[str, Any]]:
@@ -177,7 +225,13 @@ def loading(folder: Path) -> list[dict[str, Any]]:
     ]
     return [
         _row("bytes read for some blocks, over their weights", [read], read, 1.05, "times"),
-        _row("peak memory of some blocks, over their weights", held, statistics.median(held), 1.2, "times"),
+        _row(
+            "peak memory of a node that runs some blocks, over their weights",
+            held,
+            statistics.median(held),
+            1.2,
+            "times",
+        ),
     ]
 
 

@@ -1,7 +1,8 @@
 """Writes the documentation's tables of figures from the rows in `benchmarks/results`.
 
 A table stands between `<!-- rows: NAME -->` and `<!-- end -->` and is replaced whole. Between
-`<!-- peers: NAME -->` and `<!-- end -->` stands one of the rows that compare with others, size by size.
+`<!-- peers: NAME -->` and `<!-- end -->` stands one of the rows that compare with others, size by size, and
+between `<!-- table: NAME -->` and `<!-- end -->` the columns that each row brings as its `table`.
 """
 
 import json
@@ -14,7 +15,7 @@ from tierline.bench import met
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs")
-_TABLE = re.compile(r"(<!-- (?P<kind>rows|peers): (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (?P<kind>rows|peers|table): (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def rendered(text: str, results: Path) -> str:
@@ -27,8 +28,7 @@ def rendered(text: str, results: Path) -> str:
 
     def table(found: re.Match[str]) -> str:
         rows = json.loads((results / f"{found['name']}.json").read_text())
-        table = _peers(rows) if found["kind"] == "peers" else _table(rows)
-        return f"{found[1]}{table}{found[4]}"
+        return f"{found[1]}{_made(found['kind'], rows)}{found[4]}"
 
     return _TABLE.sub(table, text)
 
@@ -53,7 +53,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     if rows:
-        lines.append(f"\n`{rows[0]['command']}` on {rows[0]['machine']}, {rows[0]['date']}.")
+        lines.append(f"\n{_circumstances(rows[0])}")
     return "\n".join(lines) + "\n"
 
 
@@ -76,6 +76,22 @@ def _peers(rows: list[dict[str, Any]]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _made(kind: str, rows: list[dict[str, Any]]) -> str:
+    return {"rows": _table, "peers": _peers, "table": _own}[kind](rows)
+
+
+def _own(rows: list[dict[str, Any]]) -> str:
+    """The columns that the rows bring."""
+    tables = [row["table"] for row in rows]
+    lines = [f"| {' | '.join(tables[0])} |", "|---" * len(tables[0]) + "|"]
+    lines += [f"| {' | '.join(table.values())} |" for table in tables]
+    return "\n".join([*lines, "", _circumstances(rows[0])]) + "\n"
+
+
+def _circumstances(row: dict[str, Any]) -> str:
+    return f"`{row['command']}` on {row['machine']}, {row['date']}."
 
 
 def main() -> int:

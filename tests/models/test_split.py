@@ -297,6 +297,48 @@ def test_a_compiled_segment_gives_what_the_eager_one_gives() -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["decoder", "encoder-decoder", "ResNet-50"])
+def test_compiled_tails_take_what_eager_heads_give(name: str) -> None:
+    model, inputs = ZOO[name]()
+    cut = split(model, inputs)
+    tail = torch.compile(cut.tail(1), backend="aot_eager")
+    with torch.no_grad():
+        for batch in (1, 2):
+            repeated = tuple(torch.cat([one] * batch) for one in inputs)
+            off = largest_difference(tail(cut.head(1)(*repeated)), model(*repeated))
+            assert off <= 1e-5 * max(float(one.abs().max()) for one in tree_leaves(model(*repeated)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_segment_on_a_cuda_device_holds_its_weights_there_and_agrees() -> None:
+    model, inputs = resnet50()
+    cut = split(model, inputs)
+    head, tail = cut.head(5), cut.tail(5, device="cuda")
+    with torch.no_grad():
+        answer = tail(head(*inputs).cuda())
+
+    assert {one.device.type for one in tail.state_dict().values()} == {"cuda"}
+    assert {one.device.type for one in head.state_dict().values()} == {"cpu"}
+    assert torch.allclose(answer.cpu(), model(*inputs), rtol=1e-3, atol=1e-4)
+    again = cut.tail(6, device="cuda")
+    ours = {one.data_ptr() for one in tail.state_dict().values()}
+    assert {one.data_ptr() for one in again.state_dict().values()} <= ours  # one copy for all segments there
+
+
+def test_the_fused_fast_path_of_torchs_encoder_is_off_by_rounding_and_without_it_nothing_is() -> None:
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 128, batch_first=True), 2).eval()
+    x = torch.randn(2, 9, 64)
+    cut = split(encoder, x)
+
+    assert 0 <= max(cut.differences()) <= 1e-6 * float(cut.example[1][0].abs().max())
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        assert max(split(encoder, x).differences()) == 0.0
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()

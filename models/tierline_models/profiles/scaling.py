@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from statistics import mean, median
 
-from tierline_models.profiles.measure import one_pass
+from tierline_models.profiles.measure import Clock, one_pass
 from tierline_models.profiles.records import DeviceProfile, SizeProfile
 from tierline_models.profiles.subject import Subject
 
@@ -23,7 +23,13 @@ class Scaled:
     seconds: float  # that this took
 
 
-def scale(profile: DeviceProfile, subject: Subject, *, budget_seconds: float = BUDGET_SECONDS) -> Scaled:
+def scale(
+    profile: DeviceProfile,
+    subject: Subject,
+    *,
+    budget_seconds: float = BUDGET_SECONDS,
+    clock: Clock | None = None,
+) -> Scaled:
     """Run the example for about `budget_seconds` and stretch the whole profile by what that shows.
 
     At least one pass, or as many of its blocks as LONGEST_SECONDS allows; the first pass, which pays for
@@ -33,19 +39,23 @@ def scale(profile: DeviceProfile, subject: Subject, *, budget_seconds: float = B
         profile: of this class of devices, or of one whose blocks compare alike.
         subject: the model that it is of; may hold only its first blocks.
         budget_seconds: when to stop.
+        clock: of the seconds that are compared; by default the wall's, for others on this machine count too.
     """
     started = time.perf_counter()
     size = _nearest(profile, subject)
     known = size.quantile(0.5)
-    ratios: list[float] = []
+    passes: list[list[float]] = []
     longest = 0.0
-    while not ratios or time.perf_counter() + longest < started + budget_seconds:
+    while not passes or time.perf_counter() + longest < started + budget_seconds:
         begun = time.perf_counter()
-        blocks, _ = one_pass(subject, subject.inputs, time.perf_counter, started + LONGEST_SECONDS)
+        passes.append(
+            one_pass(subject, subject.inputs, clock or time.perf_counter, started + LONGEST_SECONDS)[0]
+        )
         longest = time.perf_counter() - begun
-        ratios.append(sum(blocks) / max(sum(known[: len(blocks)]), 1e-12))
-    counted = ratios[1:] or ratios
-    factor = median(counted)
+    counted = passes[1:] or passes
+    # Block by block, so that whoever takes the core in some pass spoils one block of it, not the whole.
+    seconds = [median(times) for times in zip(*counted, strict=True)]
+    factor = sum(seconds) / max(sum(known[: len(seconds)]), 1e-12)
     return Scaled(
         factor=factor,
         block_seconds=tuple(factor * seconds for seconds in known[: len(subject.blocks)]),
