@@ -112,7 +112,7 @@ def to_svg(name: str, blocks: Sequence[Block], best: Sequence[Best]) -> str:
     legend = "bytes at the end of each block"
     legend += "; ◆ exit" if any(block.exit for block in blocks) else ""
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{height}" font-family="sans-serif">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="{height}" font-family="sans-serif">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="12" y="24" font-size="15">{escape(name)}: {legend}</text>',
     ]
@@ -126,7 +126,7 @@ def to_svg(name: str, blocks: Sequence[Block], best: Sequence[Best]) -> str:
 
 
 def _drawn(block: Block, top: int, width: float, best: str) -> list[str]:
-    label = f"{block.bytes:,} · {block.flops / 1e6:.1f} MFLOP · {block.carries}"
+    label = f"{block.bytes:,} · {block.flops / 1e6:.1f} MFLOP · {block.carries[:44]}"
     label += "" if block.seconds is None else f" · {block.seconds * 1e3:.2f} ms"
     marks = f'<tspan fill="{_EXITS}"> ◆</tspan>' if block.exit else ""
     marks += f'<tspan fill="{_BEST}" font-weight="bold"> ← {escape(best)}</tspan>' if best else ""
