@@ -6,6 +6,7 @@ import struct
 import sys
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tierline.client import Client, InferenceError, connect
@@ -149,12 +150,12 @@ def _nodes(seen: Seen) -> Finding:
 
 
 async def _probe(broker: str | None, site: str, seen: Seen) -> Finding:
-    """Send one input all the way and wait for its answer."""
+    """Send one input all the way and wait for its answer; which kind a bundle takes, only its nodes know."""
     names = {profile.model.name for profile in seen.profiles.values()}
-    data = _PROBE_TEXT if "text" in names else _small_png()
+    data = (_small_png(), _PROBE_TEXT) if "image" in names else (_PROBE_TEXT, _small_png())
     try:
         async with connect(broker, site=site) as client:
-            answered = await _ask(client, data)
+            answered = await _ask_any(client, data)
     except (InferenceError, BrokerError) as error:
         return Finding(
             check="end to end",
@@ -163,6 +164,18 @@ async def _probe(broker: str | None, site: str, seen: Seen) -> Finding:
             cure="look at the nodes' logs; `tierline nodes` says which are ready",
         )
     return Finding(check="end to end", ok=True, found=answered)
+
+
+async def _ask_any(client: Client, data: Sequence[bytes]) -> str:
+    """Ask with one input after the other until a node takes one."""
+    for one in data:
+        try:
+            return await _ask(client, one)
+        except InferenceError as error:
+            if error.code != "bad-input":
+                raise
+            refused = str(error)
+    return f"a node refuses text and pictures, as its bundle takes neither ({refused})"
 
 
 async def _ask(client: Client, data: bytes) -> str:

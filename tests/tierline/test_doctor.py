@@ -3,11 +3,13 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from tierline.checks import examine_machine
+from tierline.checks import _ask_any, examine_machine
+from tierline.client import Answered, Client, InferenceError
+from tierline_broker import Failure, Result, Tier
 
 
 def _bare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +78,34 @@ def test_what_is_only_noted_is_neither_wrong_nor_the_first_thing_to_mend(
     assert shown.out.endswith("All is well.\n")
     assert told.document()["first_wrong"] is None
     assert [check["note"] for check in told.document()["checks"]][:3] == [False, True, False]
+
+
+class Picky:
+    """A client whose deployment takes nothing but these inputs."""
+
+    def __init__(self, *takes: bytes, code: str = "bad-input") -> None:
+        self.takes, self.code, self.asked = takes, code, 0
+
+    async def infer(self, data: bytes, *, deadline: float) -> Answered:
+        self.asked += 1
+        if data in self.takes:
+            return Answered(
+                output=(1.0,), label="fine", confidence=1.0, tier=Tier.MOBILE, degraded=False, seconds=0.001,
+                steps=(), node="phone", pool=None, why="",
+            )  # fmt: skip
+        failure = Failure(code=self.code, message="the text is no image; send one")
+        raise InferenceError(Result(id=b"x" * 16, node="phone", tier=Tier.MOBILE, error=failure))
+
+
+async def test_a_probe_is_of_the_kind_that_the_bundle_takes() -> None:
+    first, second, neither = Picky(b"text"), Picky(b"picture"), Picky()
+
+    assert await _ask_any(cast("Client", first), (b"text", b"picture")) == "phone answered 'fine' in 1 ms"
+    assert await _ask_any(cast("Client", second), (b"text", b"picture")) == "phone answered 'fine' in 1 ms"
+    assert "takes neither (the text is no image" in await _ask_any(cast("Client", neither), (b"a", b"b"))
+    assert (first.asked, second.asked, neither.asked) == (1, 2, 2)
+
+
+async def test_a_probe_that_fails_otherwise_is_told() -> None:
+    with pytest.raises(InferenceError, match="no image"):
+        await _ask_any(cast("Client", Picky(code="overloaded")), (b"a", b"b"))
