@@ -22,6 +22,7 @@ from tierline_models import (
     activations,
     codings_from_files,
     codings_to_files,
+    load_bundle,
     measure_budgets,
 )
 from tierline_models.budgets import at_most
@@ -195,3 +196,16 @@ def test_a_card_with_codings_states_what_was_measured() -> None:
     assert first == card.points[0]
     assert (second.frame_bytes, second.errors, second.error_budget) == ({"int8": 120}, {"int8": 0.01}, 0.02)
     assert len(second.calibration) == 16
+
+
+@pytest.mark.parametrize("name", ["text"])
+def test_the_bundles_that_ship_say_what_coding_does_to_them(name: str) -> None:
+    bundle = load_bundle(name)
+
+    budgets = {budget.layer: budget for budget in bundle.codings.budgets}
+    assert sorted(budgets) == list(range(1, bundle.card.blocks)) == sorted(bundle.codings.calibrations)
+    for point in bundle.card.points:
+        if point.layer < bundle.card.blocks:
+            assert point.error_budget == budgets[point.layer].error_budget > 0
+            assert point.errors["int8-calibrated"] < point.errors["int8"]
+            assert point.frame_bytes["step-zstd"] < point.frame_bytes["int8"] < point.frame_bytes["raw"]

@@ -7,7 +7,7 @@ import pytest
 
 from tierline.__main__ import main
 from tierline.bundle_map import Block, best_cuts, in_words, to_svg
-from tierline_models import Sample, codings_from_files
+from tierline_models import BundleError, Sample, codings_from_files, load_bundle
 from tierline_models.samples import line_of
 
 MODEL = """
@@ -222,3 +222,25 @@ def test_what_calibration_writes_is_what_it_tells_and_can_be_read(
         allowed = [one for one in budget.codecs.values() if one.error <= budget.error_budget]
         assert all(one.changed <= 0.5 and one.samples == 6 for one in allowed)
     assert "--seed 0 --samples 6" in told["made"]["command"]
+
+
+def test_what_is_measured_of_a_bundle_stands_beside_it_and_is_checked(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_bundle(bundle)
+    assert not before.codings.budgets
+
+    assert main(["bundle", "calibrate", str(bundle), "--samples", "8", "--changed", "0.5", "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    after = load_bundle(bundle)
+    assert after.digest == before.digest
+    assert [one.error_budget for one in after.codings.budgets] == [
+        point["error_budget"] for point in told["points"]
+    ]
+    measured = {point.layer: point for point in after.card.points if point.error_budget is not None}
+    assert sorted(measured) == [one.layer for one in after.codings.budgets] != []
+    assert all(point.calibration and point.errors["int8"] > 0 for point in measured.values())
+    (bundle / "budgets.json").write_text("{}")
+    with pytest.raises(BundleError):
+        load_bundle(bundle)

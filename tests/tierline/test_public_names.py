@@ -52,7 +52,7 @@ PUBLIC = {
         split subject_of write_codings
     """,
     "tierline_nodes": """
-        Conditions EmulationError NodeConfig NodeError SampleError run_node
+        Conditions EmulationError NodeConfig NodeError SampleError codec_costs run_node
     """,
     "tierline_replay": """
         GOOD Change Child ChildError ChildRefusedError Deployment Finished LinkTrace Live Outcome PlanSeen
