@@ -13,9 +13,11 @@ CACHE = $(or $(TIERLINE_CACHE),$(if $(filter Darwin,$(shell uname -s)),$(HOME)/L
 	$(XDG_CACHE_HOME),$(HOME)/.cache))/tierline)
 DEMO ?=
 TESTS ?=
+# What the records in benchmarks/results/cartography were trained with.
+TRAIN ?= --seeds 0,1,2,3,4 --epochs 5 --rows 2400 --adapter --dropout 0 --weighting equal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs install mosquitto clean
+.PHONY: help demo test check bench cartography docs install mosquitto clean
 
 help:  ## say what there is to make
 	@echo 'Tierline runs one PyTorch model across phone, edge and cloud. make ...'
@@ -35,6 +37,13 @@ check: $(VENV)/.lint  ## formatting, lint, types and who may import what
 
 bench: $(VENV)/.bench mosquitto  ## measure every figure of the documentation again (minutes)
 	@$(BIN)/tierline bench
+
+cartography: $(VENV)/.test  ## train early exits anew and compute every figure of docs/cartography.md (hours)
+	@for task in snippets $(if $(TIERLINE_GLUE),sst2); do \
+		$(BIN)/tierline train --task $$task $(TRAIN) --out runs/$$task \
+		&& mkdir -p benchmarks/results/cartography \
+		&& cp runs/$$task/$$task.npz benchmarks/results/cartography/ || exit; done
+	@$(BIN)/tierline bench cartography
 
 docs: install  ## write the tables of the documentation anew from benchmarks/results
 	@$(BIN)/python benchmarks/tables.py

@@ -16,6 +16,7 @@ _MODULES = {
     "bench": "tierline.bench",
     "broker": "tierline.broker",
     "bundle": "tierline.bundle",
+    "cartography": "tierline.cartography",
     "demo": "tierline.demo",
     "doctor": "tierline.doctor",
     "infer": "tierline.infer",

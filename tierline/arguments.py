@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from tierline import values
 from tierline.arguments_bundle import add_bundle
-from tierline.arguments_learning import add_train
+from tierline.arguments_learning import add_learning
 from tierline.settings import DEFAULT_BROKER, DEFAULT_PORT
 
 TIERS = ("mobile", "edge", "cloud")
@@ -29,8 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="say which version this is, and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for add in (_demo, _broker, _node, _scheduler, _infer, _nodes, _doctor, _replay, _bench, _bundle, _train):
+    for add in (_demo, _broker, _node, _scheduler, _infer, _nodes, _doctor, _replay, _bench, _bundle):
         add(commands)
+    add_learning(commands, _command)
     return parser
 
 
@@ -280,17 +281,5 @@ def _bundle(commands: Any) -> None:
             "bundle",
             "make a bundle of a model, show where it can be cut, prove that split equals unsplit",
             "tierline bundle inspect bundle/ --svg map.svg",
-        )
-    )
-
-
-def _train(commands: Any) -> None:
-    add_train(
-        _command(
-            commands,
-            "train",
-            "fine-tune early exits, and write down how every sample fared",
-            "tierline train --task snippets --seeds 0,1,2,3,4 --out runs",
-            levels="info",
         )
     )

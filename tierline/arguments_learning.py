@@ -1,6 +1,7 @@
 """The flags of the commands that train and look at what training left."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from tierline import values
@@ -8,8 +9,25 @@ from tierline import values
 TASKS = ("sst2", "cola", "rte", "snippets", "csv")
 
 
-def add_train(command: Any) -> None:
-    """Add the flags of `tierline train`."""
+def add_learning(commands: Any, command: Callable[..., Any]) -> None:
+    """Add these commands, each begun as all are."""
+    about = "fine-tune early exits, and write down how every sample fared"
+    example = "tierline train --task snippets --seeds 0,1,2,3,4 --out runs"
+    _train(command(commands, "train", about, example, levels="info"))
+    about = "draw data maps, and compare what each rule saves at which drop"
+    _cartography(command(commands, "cartography", about, "tierline cartography report runs/snippets.npz"))
+
+
+def _cartography(command: Any) -> None:
+    command.add_argument("action", choices=("plot", "report"), help="what to do")
+    command.add_argument("records", metavar="RECORDS", help="what `tierline train` wrote: TASK.npz")
+    command.add_argument(
+        "--exits", type=layers, metavar="K,K", help="the tiers' exits (after each third of the blocks)"
+    )
+    command.add_argument("--out", default=".", metavar="DIR", help="plot: where the pictures go (.)")
+
+
+def _train(command: Any) -> None:
     command.add_argument("--task", required=True, choices=TASKS, help="what to learn")
     command.add_argument(
         "--out", required=True, metavar="DIR", help="where runs and records go; resumes there"
@@ -36,6 +54,9 @@ def add_train(command: Any) -> None:
     recipe.add_argument("--adapter", action="store_true", help="train small matrices beside the encoder")
     recipe.add_argument(
         "--weighting", choices=("depth", "equal"), default="depth", help="of the exits' losses (depth)"
+    )
+    recipe.add_argument(
+        "--dropout", type=values.share, default=0.1, metavar="P", help="share of values dropped (0.1)"
     )
     recipe.add_argument(
         "--distil",

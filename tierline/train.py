@@ -43,6 +43,7 @@ def main(args: Namespace) -> int:
             epochs=args.epochs,
             weighting=args.weighting,
             distil=_below_one(args.distil),
+            dropout=args.dropout,
             alternate=args.alternate,
             adapter=args.adapter,
         )

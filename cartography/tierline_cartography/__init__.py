@@ -25,14 +25,16 @@ from tierline_cartography.analysis.routers import (
     fit_gain,
 )
 from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature
-from tierline_cartography.analysis.stopping import Gain, fit_gains, gain_rule, stop
+from tierline_cartography.analysis.stopping import Gain, fit_stopping, gain_rule, stop
 from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task
 from tierline_cartography.data.tables import Columns, read_table
 from tierline_cartography.data.tasks import TASKS, load_task
+from tierline_cartography.drawing import check_drawing, draw_map, draw_pareto
 from tierline_cartography.errors import (
     CartographyError,
     DataError,
+    DrawingError,
     PoolError,
     RecipeError,
     RecordError,
@@ -57,6 +59,7 @@ __all__ = [
     "Curve",
     "DataError",
     "DataMap",
+    "DrawingError",
     "Dynamics",
     "Evaluation",
     "Examples",
@@ -87,15 +90,18 @@ __all__ = [
     "answer",
     "calibration_error",
     "cautious",
+    "check_drawing",
     "conformal_risk_control",
     "data_map",
+    "draw_map",
+    "draw_pareto",
     "evaluate",
     "examples_of",
     "find_pools",
     "fit",
     "fit_centroids",
     "fit_gain",
-    "fit_gains",
+    "fit_stopping",
     "fit_temperature",
     "gain_rule",
     "gather",

@@ -2,6 +2,7 @@
 
 CartographyError
 ├── DataError       rows that are missing, malformed or unfit to learn from
+├── DrawingError    a picture that cannot be drawn or written
 ├── RecipeError     choices that no run is possible with
 ├── RecordError     a file of records that is missing, damaged or of another version
 ├── PoolError       pools or thresholds that cannot be had as asked
@@ -15,6 +16,10 @@ class CartographyError(Exception):
 
 class DataError(CartographyError):
     """Rows that are missing, malformed or unfit to learn from; the message names the file and the row."""
+
+
+class DrawingError(CartographyError):
+    """A picture that cannot be drawn or written."""
 
 
 class RecipeError(CartographyError):

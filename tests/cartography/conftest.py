@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tierline_cartography import Part, Records
+from tierline_cartography import Evaluation, Part, Records, evaluate
 from tierline_cartography.analysis.said import Said, said_of, temperatures
 
 SEEDS, EPOCHS, EXITS = 5, 5, (2, 4, 6)
@@ -27,7 +27,7 @@ def make_part(count: int, seed: int) -> tuple[Part, np.ndarray]:
     return part, kinds
 
 
-def make_records(*, validation: int = 800, test: int = 1500) -> Records:
+def make_records(*, validation: int = 400, test: int = 600) -> Records:
     source = np.random.default_rng(9)
     trained, kinds = make_part(2000, 1)
     true = np.empty((SEEDS, EPOCHS, 3, 2000))
@@ -52,6 +52,16 @@ def make_records(*, validation: int = 800, test: int = 1500) -> Records:
 @pytest.fixture(scope="session")
 def records() -> Records:
     return make_records()
+
+
+@pytest.fixture(scope="session")
+def many_records() -> Records:
+    return make_records(test=3000)
+
+
+@pytest.fixture(scope="session")
+def evaluation(records: Records) -> Evaluation:
+    return evaluate(records, EXITS)
 
 
 @pytest.fixture(scope="session")

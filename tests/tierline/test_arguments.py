@@ -13,6 +13,7 @@ COMMANDS = [
     "bench",
     "broker",
     "bundle",
+    "cartography",
     "demo",
     "doctor",
     "infer",

@@ -40,7 +40,7 @@ def test_help_is_the_default_and_lists_what_there_is(clone: Path) -> None:
     told = _make(clone).stdout
 
     listed = {line.split()[0] for line in told.splitlines() if line.startswith("  ")}
-    assert listed == {"help", "demo", "test", "check", "bench", "docs", "install", "clean"}
+    assert listed == {"help", "demo", "test", "check", "bench", "cartography", "docs", "install", "clean"}
 
 
 def test_a_missing_python_is_named_with_the_line_that_installs_it(clone: Path) -> None:

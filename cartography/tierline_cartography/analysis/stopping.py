@@ -1,11 +1,11 @@
 """Our rule: go up only where going up is expected to mend something, priced against what it costs.
 
-At every exit the gain of depth, right later less right now, is regressed on what is known there, from the
-last exit backwards, each with the choices of those behind it (Longstaff and Schwartz, 2001, on optimal
-stopping). A hard-to-learn sample, which depth makes worse, stays, however unsure its exit is.
+The gain of depth, right at the last exit less right at this one, is regressed on what is known at an exit,
+all exits together. A sample that depth makes worse stays, however unsure its exit is; one whose exits
+contradict each other goes on, however sure the later one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,24 +17,20 @@ from tierline_cartography.analysis.said import Float, Places, Said
 RIDGE = 10.0  # samples' worth of pull towards no effect
 FOLDS = 5
 LARGEST = 6.0  # log odds beyond which an exit is as good as sure
-PRICES = (
-    *(round(float(one), 4) for one in np.linspace(-0.02, 0.02, 21)),
-    *(round(float(one), 4) for one in np.geomspace(0.025, 0.3, 12)),
-    1.0,
-)
+PRICES = (-1.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.25, 61)), 1.0)
 OURS = "gain of depth (ours)"
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What depth is worth at one exit: a linear function of standardised features."""
+    """What depth is worth: a linear function of standardised features."""
 
     centre: Float
     spread: Float
     weights: Float  # (F + 1,), the intercept last
 
     def expected(self, features: Float) -> Float:
-        """(..., F) to (...): expected change of being right by going on."""
+        """(..., F) to (...): the expected change of being right."""
         found: Float = ((features - self.centre) / self.spread) @ self.weights[:-1] + self.weights[-1]
         return found
 
@@ -42,75 +38,75 @@ class Gain:
 def features_at(said: Said, place: int) -> Float:
     """(S, N, F): what is known once the exit at this place has spoken.
 
-    The log odds that this exit and each before give to this exit's prediction, their squares and products
-    with the last one's: unsure is not the same as contradicted.
+    The log odds that it gives to its answer, how unsure that is, how much depth is left, and what the exit
+    before gives to the same answer: unsure is not the same as contradicted.
     """
-    predicted = said.prediction[:, place]
-    seen = said.probabilities[:, : place + 1]
-    given = np.take_along_axis(seen, predicted[:, None, :, None], -1)[..., 0]  # (S, x + 1, N)
-    odds = np.clip(np.log(given / np.maximum(1 - given, 1e-9)), -LARGEST, LARGEST)
-    now, before = odds[:, -1], odds[:, :-1]
-    kept = [now, np.square(now), np.exp(-np.abs(now)), *np.moveaxis(before, 1, 0)]
-    kept += [now * one for one in np.moveaxis(before[:, -1:], 1, 0)]
-    if said.hidden is not None:
-        kept += list(np.moveaxis(said.hidden[:, place], -1, 0))
-    return np.stack(kept, -1)
+    now = _odds(said, place, place)
+    before = _odds(said, place - 1, place) if place else np.zeros_like(now)
+    unsure = np.exp(-np.abs(now))
+    left = np.full_like(now, 1 - said.exits[place] / said.exits[-1])
+    return np.stack([now, unsure, left, before, np.full_like(now, place > 0), before * unsure], -1)
 
 
-def fit_gains(said: Said, price: float, paid: Float, *, ridge: float = RIDGE) -> list[Gain]:
-    """What going on from each exit but the last is worth net of its cost, later choices made the same way.
+def fit_stopping(said: Said, *, ridge: float = RIDGE) -> Gain:
+    """What going on to the last exit is worth: a ridge regression on validation data, all exits and seeds."""
+    places = range(len(said.exits) - 1)
+    features = np.stack([features_at(said, place) for place in places], 1)  # (S, X - 1, N, F)
+    right = said.right.astype(np.float64)
+    gained = right[:, -1:] - right[:, :-1]
+    flat = features.reshape(-1, features.shape[-1])
+    centre, spread = flat.mean(0), flat.std(0) + 1e-9
+    design = np.concatenate([(flat - centre) / spread, np.ones((len(flat), 1))], 1)
+    pull = ridge * np.eye(design.shape[1])
+    pull[-1, -1] = 0.0
+    return Gain(centre, spread, np.linalg.solve(design.T @ design + pull, design.T @ gained.ravel()))
+
+
+def stop(said: Said, gain: Gain, price: float, paid: Float | None = None) -> Places:
+    """Where each sample stops: at the first exit from which going on is not expected to pay.
 
     Args:
-        said: of validation data, never of what is reported on.
+        said: of any samples.
+        gain: as fitted.
         price: of a unit of cost, in shares of a right answer.
-        paid: (X,), what an answer at each exit costs.
-        ridge: samples' worth of pull towards no effect.
+        paid: (X,), what an answer at each exit costs; its layers if not given.
     """
-    last = len(said.exits) - 1
-    chosen = np.full((said.probabilities.shape[0], len(said.labels)), last)
-    gains: list[Gain] = []
-    for place in reversed(range(last)):
-        features = features_at(said, place)
-        mended = said.right_at(chosen) - said.right[:, place]
-        gain = _regress(features, mended - price * (paid[chosen] - paid[place]), ridge)
-        chosen = np.where(gain.expected(features) > 0, chosen, place)
-        gains.insert(0, gain)
-    return gains
-
-
-def stop(said: Said, gains: Sequence[Gain]) -> Places:
-    """Where each sample stops: at the first exit from which going on is not expected to pay."""
-    stays = [gain.expected(features_at(said, place)) <= 0 for place, gain in enumerate(gains)]
+    steps = np.diff(said.layers if paid is None else paid)
+    stays = [gain.expected(features_at(said, place)) <= price * step for place, step in enumerate(steps)]
     stays.append(np.ones_like(stays[-1]))
     found: Places = np.stack(stays, 1).argmax(1)
     return found
 
 
 def gain_rule(validation: Said, paid: Float | None = None, *, ridge: float = RIDGE) -> Rule:
-    """The rule, fitted on validation data for every price of a layer, or of whatever `paid` (X,) counts."""
-    costs = validation.layers if paid is None else paid
-    fitted = {price: fit_gains(validation, price, costs, ridge=ridge) for price in PRICES}
-
-    def left_out(price: float) -> Places:
-        fold = np.arange(len(validation.labels)) % FOLDS
-        chosen = np.empty((validation.probabilities.shape[0], len(fold)), dtype=np.intp)
-        for one in range(FOLDS):
-            gains = fit_gains(validation.only(fold != one), price, costs, ridge=ridge)
-            chosen[:, fold == one] = stop(validation.only(fold == one), gains)
-        return chosen
-
+    """The rule, fitted on validation data; settings are prices of a layer, or of whatever `paid` counts."""
+    gain = fit_stopping(validation, ridge=ridge)
     return Rule(
         name=OURS,
         settings=PRICES,
-        choose=lambda said, price: stop(said, fitted[price]),
-        on_validation=cache(left_out),
+        choose=lambda said, price: stop(said, gain, price, paid),
+        on_validation=cache(_left_out(validation, paid, ridge)),
     )
 
 
-def _regress(features: Float, target: Float, ridge: float) -> Gain:
-    flat = features.reshape(-1, features.shape[-1])
-    centre, spread = flat.mean(0), flat.std(0) + 1e-9
-    design = np.concatenate([(flat - centre) / spread, np.ones((len(flat), 1))], 1)
-    pull = ridge * np.eye(design.shape[1])
-    pull[-1, -1] = 0.0
-    return Gain(centre, spread, np.linalg.solve(design.T @ design + pull, design.T @ target.ravel()))
+def _left_out(validation: Said, paid: Float | None, ridge: float) -> Callable[[float], Places]:
+    """Choices for the validation samples themselves, each by a fit to the other folds."""
+    fold = np.arange(len(validation.labels)) % FOLDS
+    parts = [validation.only(fold == one) for one in range(FOLDS)]
+    gains = [fit_stopping(validation.only(fold != one), ridge=ridge) for one in range(FOLDS)]
+
+    def choose(price: float) -> Places:
+        chosen = np.empty((validation.probabilities.shape[0], len(fold)), dtype=np.intp)
+        for one, (part, gain) in enumerate(zip(parts, gains, strict=True)):
+            chosen[:, fold == one] = stop(part, gain, price, paid)
+        return chosen
+
+    return choose
+
+
+def _odds(said: Said, place: int, answer: int) -> Float:
+    """(S, N): the log odds that one exit gives to another's answer."""
+    asked = said.prediction[:, answer, :, None]
+    given = np.take_along_axis(said.probabilities[:, place], asked, -1)[..., 0]
+    found: Float = np.clip(np.log(np.maximum(given, 1e-9) / np.maximum(1 - given, 1e-9)), -LARGEST, LARGEST)
+    return found

@@ -1,0 +1,226 @@
+"""What is saved at which drop, for every task whose records are in `results/cartography`.
+
+Nothing is trained here: `make cartography` makes the records anew.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tierline_cartography import (
+    Evaluation,
+    Outcome,
+    PoolError,
+    RecordError,
+    Records,
+    evaluate,
+    fit_stopping,
+    load_records,
+    promises,
+    published_costs,
+    shifts,
+    sides,
+    stop,
+)
+from tierline_models import load_bundle
+
+FOLDER = Path(__file__).parent / "results" / "cartography"
+TIERS, EVERY = (2, 4, 6), (1, 2, 3, 4, 5, 6)
+OFFLOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+OURS = "gain of depth (ours)"
+THRESHOLDS = ("confidence, one threshold", "confidence, two thresholds")
+DIMEC = ("DIMEC-DC (ambiguous)", "DIMEC-DC (hard-to-learn)")
+PROMISED = 1.0  # points, of the guarantee
+SHIFTED = 1.0  # points, under a shift of the source
+SAVED = {("sst2", TIERS): 57, ("sst2", EVERY): 70, ("snippets", TIERS): 57}
+LEAST_SEEDS = 5
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Compute, and print rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    rows: list[Row] = []
+    for path in sorted(FOLDER.glob("*.npz")):
+        records = load_records(path)
+        print(
+            f"{records.task}: {len(records.seeds)} seeds, {len(records.test)} test samples", file=sys.stderr
+        )
+        rows += of_task(records, quick=quick)
+    if not rows:
+        print(f"there are no records in {FOLDER}; `make cartography` makes them", file=sys.stderr)
+    print(json.dumps(rows or None, indent=1))
+
+
+def of_task(records: Records, *, quick: bool) -> list[Row]:
+    """Return every row of one task."""
+    if len(records.seeds) < LEAST_SEEDS:
+        raise RecordError(f"{records.task} has {len(records.seeds)} seeds; a verdict needs {LEAST_SEEDS}")
+    found = {exits: evaluate(records, exits) for exits in (TIERS, EVERY)}
+    rows = [row for one in found.values() for row in of_evaluation(one)]
+    rows += of_published(records, (0.1, 0.6) if quick else OFFLOADS)
+    rows += of_promises(records, sets=20 if quick else 200)
+    rows += of_shifts(records)
+    return [*rows, of_routing(records, runs=20 if quick else 200)]
+
+
+def of_evaluation(one: Evaluation) -> list[Row]:
+    """Return the rows of one choice of exits."""
+    about = f"{one.task}, exits after {'every block' if one.exits == EVERY else '2, 4, 6'}"
+    ours = one.outcomes[OURS]
+    runs = len(ours.chosen)
+    reach = SAVED.get((one.task, one.exits))
+    rows = [] if reach is None else [of_saving(about, ours, reach, runs)]
+    share = 100 * ours.saved / one.oracle_saved
+    rows.append(row(f"{about}: saving as a share of the oracle's at equal drop", share, 90, "%", runs))
+    named = [name for name in (*DIMEC, "confidence, two thresholds") if name in one.ahead]
+    least = min((one.ahead[name].points, name) for name in named)
+    rows.append(
+        row(
+            f"{about}: accuracy at equal cost above {_short(least[1])}, the best rival",
+            least[0],
+            0.0,
+            "points",
+            runs,
+        )
+    )
+    worst = max(one.corrected.items(), key=lambda pair: pair[1])
+    claim = f"{about}: less cost than every baseline, largest p after Holm ({_short(worst[0])})"
+    rows.append(row(claim, worst[1], 0.05, "", runs, better="lower"))
+    return rows
+
+
+def of_saving(about: str, ours: Outcome, reach: float, runs: int) -> Row:
+    """Return the row of what is saved; nothing counts as saved where the drop is not shown."""
+    drop = f"drop {ours.drop.point:.2f}, bound {ours.drop.upper:.2f}"
+    if ours.drop.shown:
+        low, high = (100 * one for one in ours.spread)
+        claim = f"{about}: layers saved with the drop shown ≤ 0.5 ({drop})"
+        return row(claim, 100 * ours.saved, reach, "%", runs, spread=(low, high))
+    told = f"point only: saves {100 * ours.saved:.1f} %, {drop}"
+    claim = f"{about}: layers saved with the drop shown ≤ 0.5 ({told})"
+    return row(claim, 0.0, reach, "%", runs)
+
+
+def of_published(records: Records, offloads: tuple[float, ...]) -> list[Row]:
+    """Return the rows in the literature's unit, transfers priced, samples resumed at the cut."""
+    found = {offload: published_costs(records, TIERS, offload) for offload in offloads}
+    runs, about = (
+        len(records.seeds),
+        f"{records.task}, published cost, o from {offloads[0]} to {offloads[-1]}",
+    )
+    ours = [100 * one[OURS].saved for one in found.values()]
+    shown = all(one[OURS].drop.shown for one in found.values())
+    worst = max(one[OURS].drop.upper for one in found.values())
+    told = "drop shown" if shown else f"point only: saves {min(ours):.1f} %, bound {worst:.2f}"
+    least, spread = (min(ours), (min(ours), max(ours))) if shown else (0.0, (0.0, 0.0))
+    lead = [100 * (one[OURS].saved - max(one[name].saved for name in THRESHOLDS)) for one in found.values()]
+    rows = [
+        row(f"{about}: saved at the least ({told})", least, 61, "%", runs, spread=spread),
+        row(f"{about}: saved above plain thresholds at the least", min(lead), 0.0, "points", runs,
+            spread=(min(lead), max(lead))),
+    ]  # fmt: skip
+    published = [one[name] for one in found.values() for name in DIMEC if name in one]
+    if published:
+        best = max(published, key=lambda one: one.saved)
+        drop = f"drop {best.drop.point:.2f}, {best.drop.word}"
+        rows.append(
+            row(f"{about}: DIMEC-DC as published, its best ({drop})", 100 * best.saved, 43, "%", runs)
+        )
+    return rows
+
+
+def of_promises(records: Records, *, sets: int) -> list[Row]:
+    """Return how often a guarantee is broken."""
+    found = promises(records, TIERS, PROMISED, sets=sets)
+    return [
+        row(
+            f"{records.task}, {one.method} at {PROMISED:g} point: promise broken "
+            f"(saves {one.saved:.0%} of layers, certifies nothing in {one.unable:.0%})",
+            100 * one.broken,
+            5.0,
+            "%",
+            sets,
+            better="lower",
+        )
+        for one in found
+    ]
+
+
+def of_shifts(records: Records) -> list[Row]:
+    """Return the drop under a shift of the source, where there are other sources."""
+    try:
+        found = shifts(records, TIERS, budget=SHIFTED)
+    except PoolError:
+        return []
+    return [
+        row(
+            f"{records.task}, {one.stream}: bound of the drop after 500 samples (saves {one.saved:.0%})",
+            one.drop.upper,
+            SHIFTED,
+            "points",
+            len(records.seeds),
+            better="lower",
+        )
+        for one in found
+    ]
+
+
+def of_routing(records: Records, *, runs: int) -> Row:
+    """Return what deciding at the mobile's exit takes, beside the mobile's two blocks."""
+    validation, test = sides(records, TIERS)
+    gain = fit_stopping(validation)
+    single = [test.only(np.array([place])) for place in range(runs)]
+    model = load_bundle("text").model
+    x = model.preprocess(b"It starts slowly, and the jokes are old, but two fine actors make it a pleasure.")
+    deciding, computing = [], []
+    for one in single:
+        began = time.perf_counter()
+        model.run(x, 0, TIERS[0])
+        middle = time.perf_counter()
+        stop(one, gain, 0.01)
+        computing.append(middle - began)
+        deciding.append((time.perf_counter() - middle) / len(records.seeds) / (len(TIERS) - 1))
+    share = 100 * statistics.median(deciding) / statistics.median(computing)
+    claim = f"{records.task}: time to route one sample, of the mobile's compute"
+    return row(claim, share, 2.0, "%", runs, better="lower")
+
+
+def row(
+    claim: str,
+    value: float,
+    reach: float,
+    unit: str,
+    runs: int,
+    *,
+    better: str = "higher",
+    spread: tuple[float, float] | None = None,
+) -> Row:
+    """Return one row."""
+    low, high = spread or (value, value)
+    return {
+        "claim": claim,
+        "value": value,
+        "reach": reach,
+        "better": better,
+        "unit": unit,
+        "spread": [low, high],
+        "runs": runs,
+    }
+
+
+def _short(name: str) -> str:
+    return name.replace("confidence, ", "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""`tierline cartography` and the benchmark's rows, on made records."""
+
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tierline.__main__ import main
+from tierline_cartography import RecordError, Records, save_records
+
+EXITS = (2, 4, 6)
+
+
+@pytest.fixture(scope="module")
+def path(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("records") / "made.npz"
+    save_records(made, records)
+    return made
+
+
+def test_a_report_names_every_rule_with_what_is_shown(path, evaluation, monkeypatch, capsys):
+    monkeypatch.setattr("tierline_cartography.evaluate", lambda records, exits: evaluation)
+    assert main(["cartography", "report", str(path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+
+    assert document["exits"] == list(EXITS)
+    assert len(document["rules"]) == 13
+    ours = document["rules"]["gain of depth (ours)"]
+    assert ours["shown"] == (ours["bound"] <= 0.5)
+    assert document["pools"]["prices"] == {"layer": 0.1, "offload": 0.1, "free_cloud": False}
+    assert sum(document["pools"]["shares"]) == pytest.approx(1)
+
+
+def test_maps_and_curves_are_drawn(path, tmp_path, capsys):
+    assert main(["cartography", "plot", str(path), "--out", str(tmp_path / "pictures"), "--json"]) == 0
+
+    written = [Path(one) for one in json.loads(capsys.readouterr().out)["written"]]
+    assert [one.name for one in written] == [
+        "made-map-2.svg", "made-map-4.svg", "made-map-6.svg", "made-pareto-2-4-6.svg"
+    ]  # fmt: skip
+    assert all("</svg>" in one.read_text() for one in written)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["report", "missing.npz"], "there is no missing.npz"),
+        (["report", "{path}", "--exits", "3"], "not [3]"),
+    ],
+)
+def test_a_mistake_is_one_sentence(path, capsys, flags, complaint):
+    code = main(["cartography", *(flag.format(path=path) for flag in flags)])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert complaint in told.err
+    assert "Traceback" not in told.err
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")  # as for a script started there
+    return importlib.import_module("cartography")
+
+
+def test_nothing_counts_as_saved_where_the_drop_is_not_shown(bench, evaluation):
+    ours = evaluation.outcomes[bench.OURS]
+    for budget, value in ((ours.drop.upper + 0.1, 100 * ours.saved), (ours.drop.upper - 0.1, 0.0)):
+        judged = replace(ours, drop=replace(ours.drop, budget=budget))
+
+        row = bench.of_saving("made", judged, 57, 5)
+
+        assert row["value"] == pytest.approx(value)
+        assert ("point only" in row["claim"]) == (value == 0)
+        assert row["spread"][0] <= row["value"] <= row["spread"][1]
+
+
+def test_every_line_of_the_table_has_a_row_and_too_few_seeds_have_none(
+    bench, records, evaluation, monkeypatch
+):
+    monkeypatch.setattr(bench, "evaluate", lambda records, exits: evaluation)
+    monkeypatch.setattr(bench, "EVERY", EXITS)
+    monkeypatch.setattr(bench, "of_routing", lambda records, runs: bench.row("time", 1.0, 2.0, "%", runs))
+    monkeypatch.setattr(bench, "SAVED", {("made", EXITS): 57})
+
+    rows = bench.of_task(records, quick=True)
+
+    claims = " | ".join(row["claim"] for row in rows)
+    for part in (
+        "layers saved",
+        "oracle",
+        "equal cost",
+        "Holm",
+        "published cost",
+        "DIMEC-DC",
+        "Learn-then-Test",
+    ):
+        assert part in claims
+    with pytest.raises(RecordError, match="a verdict needs 5"):
+        bench.of_task(replace(records, seeds=(0, 1)), quick=True)
