@@ -1,13 +1,14 @@
 """Text to the numbers of its pieces, by a tokenizer that is data: the JSON of the `tokenizers` library."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tierline_models.arrays import Array, as_tensors
-from tierline_models.errors import BundleError, InputError
+from tierline_models.errors import BundleError, InputError, ModelError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -59,7 +60,9 @@ class TextInput:
 
     def arrays(self, data: bytes) -> tuple[Array, ...]:
         """Arrays (1, T), what is beyond `longest` pieces not being read; raises InputError."""
-        encoding = self.encoder.encode(read_text(data))
+        text = read_text(data)
+        with _refusing(InputError, "the bundle's tokenizer cannot read this text"):
+            encoding = self.encoder.encode(text)
         if len(encoding.ids) < self.shortest:
             raise InputError(
                 "the text holds nothing to read, only blanks or control characters; send a sentence"
@@ -76,13 +79,24 @@ def _encoder(text: str, longest: int) -> "Tokenizer":
 
     if len(text) > TOKENIZER_BYTES:
         raise BundleError(f"the tokenizer has {len(text)} characters, more than any needs")
-    try:
+    with _refusing(BundleError, "the tokenizer is none that this version reads"):
         encoder = Tokenizer.from_str(text)
         encoder.no_padding()
         encoder.enable_truncation(longest)
-    except Exception as error:  # the library raises nothing narrower
-        raise BundleError(f"the tokenizer is none that this version reads ({error!s:.120})") from error
+        encoder.encode("a word")  # what is wrong with its parts shows only when they are used
     return encoder
+
+
+@contextmanager
+def _refusing(kind: type[ModelError], what: str) -> Generator[None]:
+    """Turn whatever the library raises into an error of ours."""
+    try:
+        yield
+    except BaseException as error:
+        # It raises nothing narrower than Exception, and where its Rust panics not even that.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise kind(f"{what} ({error!s:.120})") from error
+        raise
 
 
 def _given(encoding: "Encoding", one: str) -> list[int]:

@@ -17,10 +17,12 @@ from tierline_models.errors import BundleError
 from tierline_models.graphs.files import Files
 from tierline_models.graphs.load import follow, open_bundle
 from tierline_models.graphs.manifest import Manifest
+from tierline_models.graphs.operators import packet_of
 from tierline_models.graphs.points import SplitPoint
-from tierline_models.graphs.program import Program, Ref
+from tierline_models.graphs.program import Program, Ref, Weight
 from tierline_models.graphs.source import GraphSource
 from tierline_models.graphs.split import Split
+from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import profile_of
 from tierline_models.schema import extremes, tensors_reader
 from tierline_models.segmented import Carried, Exit, SegmentedModel, Travelling
@@ -98,6 +100,8 @@ def _serve(cut: Split, program: Program, manifest: Manifest) -> _Served:
         if cut.preprocessing is not None:
             raise
         low, least = high, most  # takes tensors of the example's size and no smaller
+    if isinstance(cut.preprocessing, TextInput):
+        _check_pieces(cut, cut.preprocessing, program, manifest)
     output, classes = _output(cut.name, program, most)
     labels = cut.labels or tuple(str(number) for number in range(classes))
     if any(one != classes for one in (len(labels), *(leave.classes for leave in cut.exits))):
@@ -113,6 +117,20 @@ def _serve(cut: Split, program: Program, manifest: Manifest) -> _Served:
         output=output,
         labels=labels,
     )
+
+
+def _check_pieces(cut: Split, text: TextInput, program: Program, manifest: Manifest) -> None:
+    """The table that the pieces' numbers are looked up in must have a row for each."""
+    fed = {spec.name for spec, given in zip(cut.inputs, text.gives, strict=True) if given == "ids"}
+    for call in program.calls:
+        match call.args:
+            case (Weight(table), Ref(name), *_) if packet_of(call.op) == "embedding" and name in fed:
+                rows = manifest.weights[table].shape[0]
+                if text.pieces > rows:
+                    raise BundleError(
+                        f"the tokenizer of {cut.name} numbers its pieces up to {text.pieces - 1}, "
+                        f"the model knows {rows}; save it with the tokenizer that it was trained with"
+                    )
 
 
 def _output(name: str, program: Program, shapes: Shapes) -> tuple[int, int]:

@@ -388,6 +388,35 @@ def test_hostile_preprocessing_is_refused(
         load_bundle(folder)
 
 
+PANICS = {
+    "chunks of nothing": {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+    "a map that is none": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+    "a mark that is not there": {
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "X", "type_id": 0}}],
+            "pair": [],
+            "special_tokens": {},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("what", PANICS)
+def test_a_tokenizer_that_makes_the_library_panic_is_refused(what: str) -> None:
+    with pytest.raises(BundleError, match="none that this version reads"):
+        _text(tokenizer=json.dumps(json.loads(tokenizer()) | PANICS[what]))
+
+
+def test_a_tokenizer_of_more_words_than_the_model_knows_is_refused(tmp_path: Path) -> None:
+    model = Classifier()
+    model.words = nn.Embedding(len(WORDS) - 1, 16)
+    split(model.eval(), torch.randint(0, 9, (1, 6))).save(tmp_path / "bundle", preprocessing=_text())
+
+    with pytest.raises(BundleError, match="pieces up to 13, the model knows 13"):
+        load_bundle(tmp_path / "bundle")
+
+
 @pytest.mark.parametrize("content", [b"{}", b"\xff\xfe", b"[" * 100_000, b"null"])
 def test_a_hostile_tokenizer_is_refused(text_folder: Path, tmp_path: Path, content: bytes) -> None:
     folder = _copied(text_folder, tmp_path)

@@ -79,7 +79,7 @@ def bundle(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "unet"))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", sorted(ZOO.keys() - {"deep CNN", "RegNet"}))  # as ResNet-50, only longer
 def test_exits_at_every_point_give_the_same_bits_from_the_bundle(name: str, tmp_path: Path) -> None:
     cut = split(*ZOO[name]())
     heads = {}
