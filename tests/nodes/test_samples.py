@@ -85,6 +85,26 @@ async def test_a_hard_sample_travels_mobile_edge_cloud_and_equals_the_unsplit_mo
     assert {step.plan for step in result.steps} == {7}
 
 
+@pytest.mark.parametrize("text", ["a gorgeous, witty film", "word " * 300])  # the second as long as is read
+async def test_what_is_coded_with_the_bundles_calibration_is_read_by_the_next_node(
+    node: Node, bus: Bus, text: str
+) -> None:
+    node.plan = plan(node.bundle, layers=(1, 3, 6), codec="int8-calibrated")
+    await _serve_one(node, sample(text))
+    for name, tier in (("edge", Tier.EDGE), ("cloud", Tier.CLOUD)):
+        ((peer, work),) = bus.sent
+        assert (peer, work.codec) == (name, "int8-calibrated")
+        bus.sent.clear()
+        await _serve_one(at(node, name, tier), work)
+
+    ((_, result),) = bus.results
+    model = node.bundle.model
+    whole = model.unsplit(model.preprocess(text.encode()))[0]
+    assert result.answer is not None, result.error
+    assert result.answer.output == pytest.approx(tuple(whole.tolist()), abs=0.2)
+    assert [step.codec for step in result.steps] == ["input", "int8-calibrated", "int8-calibrated"]
+
+
 async def test_the_headers_of_what_travels_say_where_it_is(node: Node, bus: Bus) -> None:
     node.plan = plan(node.bundle, layers=(3, 4, 6), codec="int8")
     await _serve_one(node, sample(deadline=5.0))
