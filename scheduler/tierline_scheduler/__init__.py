@@ -1,5 +1,6 @@
 """Telemetry folded into a state, a pure planner over it, and the program that publishes its plans."""
 
+from tierline_scheduler import fleet
 from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import ObjectiveError, RefusedError, SchedulerError
 from tierline_scheduler.estimate import Estimate
@@ -33,6 +34,7 @@ __all__ = [
     "apply",
     "expire",
     "explain",
+    "fleet",
     "guide",
     "keep_or_switch",
     "plan",

@@ -67,6 +67,8 @@ def guided(
         jobs: what is different for some of them.
         ledger: what is asked of the nodes when the round begins.
     """
+    if len(everybody) <= 1:
+        return Guide()
     if len(everybody) <= SMALL and _content(state, everybody, objective, jobs, ledger):
         return Guide()
     return guide(state, everybody, objective, jobs, ledger)

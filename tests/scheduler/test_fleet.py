@@ -240,6 +240,18 @@ def test_the_order_of_devices_changes_nothing_but_their_order(build: Build, seed
     assert np.sort(other.toll.cost) == pytest.approx(np.sort(one.toll.cost), rel=1e-6)
 
 
+@given(seed=st.integers(0, 10_000), crowd=st.floats(0.5, 10))
+@settings(max_examples=15, deadline=None)
+def test_keeping_any_plans_that_fit_is_never_cheaper(build: Build, seed: int, crowd: float) -> None:
+    fleet = build(seed=seed, crowd=crowd)
+    kept = at(fleet, objective=BALANCED).plan
+
+    found = settle(fleet, OBJECTIVE, [LEVEL], exact=True)
+
+    waits = waits_at(fleet, OBJECTIVE, np.full(2, LEVEL))
+    assert found.upper <= toll(fleet, OBJECTIVE, waits, kept).cost.sum() * (1 + 1e-9)
+
+
 def test_the_same_fleet_gets_the_same_plans(build: Build) -> None:
     assert np.array_equal(at(build(seed=3)).plan, at(build(seed=3)).plan)
 

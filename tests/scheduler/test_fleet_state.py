@@ -197,3 +197,24 @@ def test_energy_counts_where_the_objective_says_so(kit: Any) -> None:
 def test_a_knob_out_of_range_is_refused() -> None:
     with pytest.raises(ObjectiveError, match="knob is 2"):
         Objective.balanced(2)
+
+
+def test_mobile_nodes_move_to_an_edge_that_has_room_where_theirs_has_none(kit: Any) -> None:
+    state = crowd(kit)
+    for found in plan(state, OBJECTIVE).values():
+        state = apply(state, found, 0.0)
+    joined = kit.deployment(kit.text.card, mobiles=8, edges=2, rate=6.0)
+    state = replace(state, nodes={**joined.nodes, **state.nodes})
+    links = [kit.link(name) for name in ("edge-0", "edge-1", "cloud-0")]
+    for k in range(8):
+        report = kit.telemetry(f"mobile-{k}", Tier.MOBILE, *links, arrival_rate=6.0)
+        state = apply(state, report, 0.0)
+
+    before = guide(
+        replace(state, nodes=crowd(kit).nodes), mobiles(state), OBJECTIVE, {}, ledger_of(state, OBJECTIVE)
+    )
+    after = guide(state, mobiles(state), OBJECTIVE, {}, ledger_of(state, OBJECTIVE))
+
+    used = {name for names, _ in after.starts.values() for name in names}
+    assert {"edge-0", "edge-1"} <= used
+    assert after.upper < before.upper

@@ -65,7 +65,7 @@ PUBLIC = {
     "tierline_scheduler": """
         Alternative ClusterState Estimate Guide Job LinkState NodeState Objective ObjectiveError
         RefusedError Reluctance Round SchedulerConfig SchedulerError Standing Verdict apply expire explain
-        guide keep_or_switch plan run_round run_scheduler
+        fleet guide keep_or_switch plan run_round run_scheduler
     """,
 }
 COMPONENTS = {

@@ -5,7 +5,8 @@ from tierline_scheduler.fleet.devices import LEVELS, Fleet, Servers, Sites, devi
 from tierline_scheduler.fleet.features import Feature, PlanTable, compile_plans
 from tierline_scheduler.fleet.guide import Guide, guide
 from tierline_scheduler.fleet.predict import Waits
-from tierline_scheduler.fleet.round import Decision, waits_at
+from tierline_scheduler.fleet.reference import plan_table
+from tierline_scheduler.fleet.round import Decision, matrix, open_round, waits_at
 from tierline_scheduler.fleet.solve import improve, settle, solve
 from tierline_scheduler.fleet.toll import BEST_EFFORT, SHED, Outlook, Toll, outlook, toll
 
@@ -29,7 +30,10 @@ __all__ = [
     "guide",
     "improve",
     "make_fleet",
+    "matrix",
+    "open_round",
     "outlook",
+    "plan_table",
     "settle",
     "solve",
     "toll",

@@ -8,10 +8,13 @@ from tierline_scheduler.job import Jobs, objective_of
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.state import ClusterState, NodeState
-from tierline_scheduler.view import Traffic, arrivals, hop, peers
+from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
 
-_NEAR = 1.25
-"""Edges that an input takes at most so many times longer to than to the nearest are as good as that."""
+NEAR, FAR = 1.25, 2.0
+"""Edges that an input takes at most so many times longer to than to the nearest are as good as that ...
+
+... for a mobile node that joins, and where edges are short.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +35,22 @@ class Member:
 
 
 def attach(
-    state: ClusterState, mobiles: Sequence[NodeState], objective: Objective, jobs: Jobs
+    state: ClusterState,
+    mobiles: Sequence[NodeState],
+    objective: Objective,
+    jobs: Jobs,
+    *,
+    anew: bool = False,
 ) -> list[Member]:
-    """Return mobile nodes with the edge of their plan, else of the nearest ones the one least asked for."""
+    """Return mobile nodes with the edge of their plan, else of the nearest ones the one least asked for.
+
+    Args:
+        state: what is known.
+        mobiles: usable ones.
+        objective: of the site.
+        jobs: what is different for some of them.
+        anew: whatever the plans in force say, and over all edges that are not far.
+    """
     asked: dict[str, float] = {}
     members = []
     for node in mobiles:
@@ -42,8 +58,11 @@ def attach(
             continue
         job, own = jobs.get(node.name), objective_of(objective, jobs.get(node.name))
         near = _seconds_to(state, node, node.model, Tier.CLOUD)
-        edge = _edge(state, node, _seconds_to(state, node, node.model, Tier.EDGE), asked)
-        asked[edge] = asked.get(edge, 0.0) + arrivals(node, own.expected_rate).rate
+        edges = _seconds_to(state, node, node.model, Tier.EDGE)
+        edge = _least_asked(edges, asked, FAR) if anew else _edge(state, node, edges, asked)
+        if edge:
+            whole = float(device(state.nodes[edge], Traffic()).ready_at[-1])
+            asked[edge] = asked.get(edge, 0.0) + arrivals(node, own.expected_rate).rate * whole
         members.append(
             Member(
                 node=node,
@@ -62,7 +81,11 @@ def _edge(state: ClusterState, node: NodeState, near: Mapping[str, float], asked
     for stage in in_force.route.stages if in_force is not None else ():
         if stage.node in near:
             return stage.node
-    closest = [name for name in near if near[name] <= _NEAR * min(near.values())]
+    return _least_asked(near, asked, NEAR)
+
+
+def _least_asked(near: Mapping[str, float], asked: Mapping[str, float], reach: float) -> str:
+    closest = [name for name in near if near[name] <= reach * min(near.values())]
     return min(closest, key=lambda name: (asked.get(name, 0.0), name), default="")
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from tierline_scheduler.candidates import Candidate
 from tierline_scheduler.fleet.devices import LEVELS
-from tierline_scheduler.fleet.snapshot import snapshot
+from tierline_scheduler.fleet.round import Decision
+from tierline_scheduler.fleet.snapshot import Snapshot, snapshot
 from tierline_scheduler.fleet.solve import settle
 from tierline_scheduler.job import Jobs
 from tierline_scheduler.ledger import Ledger
@@ -16,6 +17,8 @@ from tierline_scheduler.state import ClusterState, NodeState
 
 SMALL = 50
 """Fleets up to this size are planned exactly every round; it takes some 20 ms."""
+WORTH_MOVING = 0.05
+"""Mobile nodes are attached to other edges for a saving of this share of what the fleet costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,13 @@ def guide(
     taken = snapshot(state, mobiles, objective, jobs, ledger) if len(mobiles) > 1 else None
     if taken is None:
         return Guide()
-    most = objective.max_utilisation
-    levels = [*(level for level in LEVELS if level < most), min(most, LEVELS[-1])]
-    found = settle(taken.fleet, objective, levels, exact=len(mobiles) <= SMALL)
+    exact = len(mobiles) <= SMALL
+    found = _settled(taken, objective, exact=exact)
+    if found.price.any():
+        again = snapshot(state, mobiles, objective, jobs, ledger, anew=True)
+        other = None if again is None else _settled(again, objective, exact=exact)
+        if again is not None and other is not None and other.upper < (1 - WORTH_MOVING) * found.upper:
+            taken, found = again, other
     prices = dict(zip(taken.edges, found.price.tolist(), strict=True))
     prices |= dict(zip(taken.clouds, found.cloud_price.tolist(), strict=True))
     return Guide(
@@ -67,3 +74,9 @@ def guide(
         upper=found.upper,
         lower=found.lower,
     )
+
+
+def _settled(taken: Snapshot, objective: Objective, *, exact: bool) -> Decision:
+    most = objective.max_utilisation
+    levels = [*(level for level in LEVELS if level < most), min(most, LEVELS[-1])]
+    return settle(taken.fleet, objective, levels, exact=exact)

@@ -156,6 +156,8 @@ def _filled(now: Round, steps: Steps, found: Cut, edge: int, plan: Ints) -> floa
         row = int(steps.row[step])
         one = next(rows for rows in reversed(now.rows) if rows.first <= row)
         at = row - one.first
+        if len(one) == len(one.member) and steps.use[step] > room:
+            continue  # one device, too large
         devices = one.of(at)
         before, after = steps.corners[row, steps.level[step] - 1], steps.corners[row, steps.level[step]]
         devices = devices[plan[devices] == before]
@@ -190,7 +192,7 @@ def sharpen(now: Round, found: Decision, edges: Ints) -> Decision:
     plan, lower = found.plan.copy(), found.edge_lower.copy()
     proved = np.zeros(len(lower), dtype=np.bool_)
     for edge in edges:
-        devices, cost, use, names = _matrix(now, int(edge), found.cloud_price)
+        devices, cost, use, names = matrix(now, int(edge), found.cloud_price)
         known = (names == plan[devices][:, None]).argmax(axis=1)
         price = float(np.append(found.price, 0.0)[edge])
         exact = solve_exactly(cost, use, float(now.capacity[edge]), price, known)
@@ -203,7 +205,7 @@ def sharpen(now: Round, found: Decision, edges: Ints) -> Decision:
     return replace(found, plan=plan, toll=paid, edge_upper=upper, edge_lower=lower, lower=bound)
 
 
-def _matrix(now: Round, edge: int, cloud_price: Floats) -> tuple[Ints, Floats, Floats, Ints]:
+def matrix(now: Round, edge: int, cloud_price: Floats) -> tuple[Ints, Floats, Floats, Ints]:
     """Return the devices of an edge, and cost, use and plan of all their options, (n, P) each."""
     parts = []
     width = max(len(one.segment.table) for one in now.rows) + 2

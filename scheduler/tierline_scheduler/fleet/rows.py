@@ -55,6 +55,8 @@ class Rows:
 
     def of(self, row: int) -> Ints:
         """Return all devices of a row."""
+        if len(self) == len(self.member):
+            return self.device[row : row + 1]
         near = self.segments[int(self.site[row])].rows
         begin = near.start - self.devices.start
         found: Ints = near.start + np.flatnonzero(self.member[begin : begin + near.stop - near.start] == row)

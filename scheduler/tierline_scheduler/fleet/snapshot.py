@@ -71,7 +71,13 @@ class _Kind:
 
 
 def snapshot(
-    state: ClusterState, mobiles: Sequence[NodeState], objective: Objective, jobs: Jobs, ledger: Ledger
+    state: ClusterState,
+    mobiles: Sequence[NodeState],
+    objective: Objective,
+    jobs: Jobs,
+    ledger: Ledger,
+    *,
+    anew: bool = False,
 ) -> Snapshot | None:
     """Return the fleet of these mobile nodes; None where they share nothing.
 
@@ -81,8 +87,9 @@ def snapshot(
         objective: of the site.
         jobs: what is different for some of them.
         ledger: says what edges and clouds are busy with beyond the plans in force.
+        anew: attach mobile nodes to edges whatever their plans say.
     """
-    members = attach(state, mobiles, objective, jobs)
+    members = attach(state, mobiles, objective, jobs, anew=anew)
     pairs = tuple(sorted({(member.edge, member.cloud) for member in members}))
     if not any(edge or cloud for edge, cloud in pairs):
         return None
