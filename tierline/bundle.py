@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tierline.bundle_inspect import inspect
 from tierline.errors import FAILED, UsageError
+from tierline.terminal import waiting
 
 if TYPE_CHECKING:
     from tierline_models import Split
@@ -33,8 +34,9 @@ def _build(args: Namespace) -> int:
     if args.model is None:
         raise UsageError("build needs --model FILE.py:NAME, a function that returns (model, example_inputs)")
     made = _from_code(args.model)
-    cut = made if isinstance(made, Split) else split(*made, every=args.every)
-    digest = cut.save(args.folder, name=args.name, onnx=args.onnx)
+    with waiting("splitting"):
+        cut = made if isinstance(made, Split) else split(*made, every=args.every)
+        digest = cut.save(args.folder, name=args.name, onnx=args.onnx)
     return _tell_differences(args, cut, digest)
 
 
@@ -66,8 +68,9 @@ def _verify(args: Namespace) -> int:
 
 
 def _tell_differences(args: Namespace, cut: "Split", digest: str) -> int:
-    differences, exits = cut.differences(), cut.exit_differences()
-    apart = _onnx_differences(args.folder)
+    with waiting("comparing at every split point"):
+        differences, exits = cut.differences(), cut.exit_differences()
+        apart = _onnx_differences(args.folder)
     worst = max([*differences, *exits])
     if args.json:
         document = {"name": cut.name, "digest": digest, "blocks": cut.layers, "differences": differences}

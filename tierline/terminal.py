@@ -39,15 +39,36 @@ def progress(about: str, total: int) -> Generator[Callable[[], None]]:
         auto_refresh=False,
     )
     task = bar.add_task(about, total=total)
-    timer = threading.Timer(_PATIENCE_SECONDS, bar.start)  # there need not be an event loop
+    with _shown_late(bar.console, bar.start, bar.stop):
+        yield lambda: bar.update(task, advance=1, refresh=bar.live.is_started)
+
+
+@contextmanager
+def waiting(about: str) -> Generator[None]:
+    """Show that work is under way, once the wait is long enough, where nobody can tell how much is left."""
+    status = Console(stderr=True).status(about)
+    with _shown_late(status.console, status.start, status.stop):
+        yield
+
+
+@contextmanager
+def _shown_late(terminal: Console, start: Callable[[], None], stop: Callable[[], None]) -> Generator[None]:
+    """Start showing after a moment, if a person looks at it; there need not be an event loop."""
+    shown = threading.Event()
+
+    def show() -> None:
+        start()
+        shown.set()
+
+    timer = threading.Timer(_PATIENCE_SECONDS, show)
     timer.daemon = True
-    if bar.console.is_terminal:
+    if terminal.is_terminal:
         timer.start()
     try:
-        yield lambda: bar.update(task, advance=1, refresh=bar.live.is_started)
+        yield
     finally:
         timer.cancel()
         if timer.ident is not None:
             timer.join()
-        if bar.live.is_started:
-            bar.stop()
+        if shown.is_set():
+            stop()

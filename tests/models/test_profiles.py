@@ -23,6 +23,7 @@ from tierline_models import (
     block_costs,
     device_class,
     load,
+    load_bundle,
     measure_device,
     profile_at_start,
     profile_of,
@@ -346,6 +347,22 @@ def test_a_node_scales_what_shipped_for_its_class_and_measures_otherwise(text_bu
     )
     assert scaled.exit_seconds > 0
     assert measured.scaled_by is None
+
+
+def test_a_node_scales_what_stands_beside_a_bundle_of_ones_own(tmp_path: Path) -> None:
+    cut = split(*resnet50())
+    digest = cut.save(tmp_path / "made")
+    subject = subject_of(load(tmp_path / "made"))
+    measured = measure_device(subject, [subject.sized(2, None), subject.inputs], runs=3)
+    profile = BundleProfile(bundle=digest, devices={device_class(): measured})
+    attach(tmp_path / "made", {"profile.json": profile.model_dump_json().encode()})
+
+    found = profile_at_start(load_bundle(tmp_path / "made"))
+
+    assert found.scaled_by is not None
+    assert found.block_seconds == pytest.approx(
+        [found.scaled_by * one for one in measured.sizes[1].quantile(0.5)]
+    )
 
 
 def _with(one: Bundle, profile: BundleProfile) -> Bundle:

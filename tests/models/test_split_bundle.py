@@ -59,6 +59,17 @@ def test_a_bundle_holds_what_was_split(saved: Path) -> None:
     assert (loaded.name, loaded.labels, loaded.inputs) == ("unet", ("in", "out"), cut.inputs)
 
 
+def test_what_blocks_take_here_is_no_part_of_a_bundle(tmp_path: Path) -> None:
+    cut = split(*unet())
+    digest = cut.save(tmp_path / "before")
+    seconds = [one.median for one in cut.time_blocks(runs=3)]
+
+    assert [point.seconds for point in cut.points] == pytest.approx(
+        [sum(seconds[: point.layer]) for point in cut.points]
+    )
+    assert cut.save(tmp_path / "after") == digest
+
+
 def test_nothing_in_a_bundle_is_a_pickle(saved: Path) -> None:
     kinds = {path.suffix for path in saved.rglob("*") if path.is_file()}
 

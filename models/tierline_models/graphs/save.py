@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def _write(draft: Path, contents: Contents) -> str:
         "name": contents.name,
         "blocks": source.blocks,
         "inputs": [asdict(one) for one in contents.inputs],
-        "points": [asdict(point) for point in contents.points],
+        "points": [asdict(replace(point, seconds=None)) for point in contents.points],
         "labels": list(contents.labels),
         "temperature": contents.temperature,
         "exits": [_write_exit(draft, one) for one in contents.exits],

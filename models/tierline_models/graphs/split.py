@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +165,14 @@ class Split:
         return [largest_difference(tree_leaves(result), expected) for result in crossed]
 
     def time_blocks(self, *, runs: int = RUNS) -> tuple[BlockSeconds, ...]:
-        """Seconds per block on this machine, for the inputs that the model was split with."""
-        return time_blocks(self.blocks, self.example[0], runs=runs)
+        """Seconds per block on this machine, for the inputs that the model was split with.
+
+        From then on each of `points` says the seconds before it.
+        """
+        found = time_blocks(self.blocks, self.example[0], runs=runs)
+        so_far = list(accumulate(one.median for one in found))
+        self.points = tuple(replace(point, seconds=so_far[point.layer - 1]) for point in self.points)
+        return found
 
     def exit_differences(self) -> list[float]:
         """By exit, how far its logits are from those of the head that was attached (0.0: equal)."""

@@ -67,8 +67,8 @@ def scale(
 
 def _nearest(profile: DeviceProfile, subject: Subject) -> SizeProfile:
     """What was measured at the size of the example, else the first."""
-    shapes = {name: tuple(one.shape) for name, one in subject.inputs.items()}
-    return next((size for size in profile.sizes if dict(size.inputs) == shapes), profile.sizes[0])
+    shapes = [tuple(one.shape) for one in subject.inputs.values()]
+    return next((size for size in profile.sizes if list(size.inputs.values()) == shapes), profile.sizes[0])
 
 
 def _exit_seconds(size: SizeProfile, blocks: int) -> float:
