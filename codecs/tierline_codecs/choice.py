@@ -31,14 +31,14 @@ class Speed:
 # The fixed part of a call is in `Device.call_seconds`.
 SPEEDS: Mapping[str, Speed] = MappingProxyType(
     {
-        "raw": Speed(encode=2.2, decode=2.2),
-        "fp16": Speed(encode=19, decode=13),
-        "int8": Speed(encode=5.0, decode=2.8),
-        "int8-mask": Speed(encode=9.3, decode=10),
-        "step-zstd-2": Speed(encode=29, decode=17),
-        "step-zstd": Speed(encode=18, decode=6.1),
-        "step-zstd-10": Speed(encode=21, decode=14),
-        "int4": Speed(encode=15, decode=7.4),
+        "raw": Speed(encode=1.7, decode=1.9),
+        "fp16": Speed(encode=22, decode=15),
+        "int8": Speed(encode=4.7, decode=2.2),
+        "int8-mask": Speed(encode=11, decode=13),
+        "step-zstd-2": Speed(encode=22, decode=9.6),
+        "step-zstd": Speed(encode=15, decode=5.8),
+        "step-zstd-10": Speed(encode=18, decode=15),
+        "int4": Speed(encode=17, decode=9.6),
     }
 )
 """What `choose` may choose, and what each costs."""
