@@ -10,6 +10,31 @@ _CODES = (types.int8, types.uint8)
 _MAGNITUDE, _INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # bits of float32
 
 
+def _read(element: types.Type, dimensions: int) -> types.Array:
+    return types.Array(element, dimensions, "C", readonly=True)
+
+
+def _written(element: types.Type, dimensions: int) -> types.Array:
+    return types.Array(element, dimensions, "C")
+
+
+def _peak(values: NDArray[np.float32]) -> np.float32:
+    """Return the largest magnitude (N,), or -1 where a value is not finite.
+
+    It is found among whole numbers, which vectorises and catches NaN.
+    """
+    bits = values.view(np.int32)
+    top = np.int32(0)
+    for at in range(bits.size):
+        top = np.int32(max(top, bits[at] & _MAGNITUDE))
+    # int32 again: of a variable numba takes no view
+    return np.float32(-1) if top >= _INFINITE else np.int32(top).view(np.float32)
+
+
+# With signatures, so that all is compiled now and nothing at a call.
+peak = numba.njit([_FLOAT(_read(_FLOAT, 1))], cache=True, nogil=True)(_peak)
+
+
 def _quantize(
     values: NDArray[np.float32],
     scales: NDArray[np.float32],
@@ -20,19 +45,15 @@ def _quantize(
 ) -> bool:
     """Write each row's scale (R,) and its codes (R, N), and return whether all values are finite.
 
-    The largest magnitude is found among whole numbers, which vectorises and catches NaN; the row is then
-    still in the first cache.
+    A row whose largest magnitude was found is still in the first cache when it is coded.
     """
-    bits = values.view(np.int32)
     for row in range(values.shape[0]):
-        top = np.int32(0)
-        for at in range(values.shape[1]):
-            top = np.int32(max(top, bits[row, at] & _MAGNITUDE))
-        if top >= _INFINITE:
+        found = peak(values[row])
+        if found < 0:
             return False
-        peak = max(np.int32(top).view(np.float32), negligible)  # int32: of a variable numba takes no view
-        scales[row] = min(peak / levels, largest)
-        factor = levels / peak
+        counted: np.float32 = max(found, negligible)
+        scales[row] = min(counted / levels, largest)
+        factor = levels / counted
         for at in range(values.shape[1]):
             codes[row, at] = np.rint(values[row, at] * factor)
     return True
@@ -58,15 +79,6 @@ def _scale(
             codes[row, at] = np.rint(values[row, at] * factor)
 
 
-def _read(element: types.Type, dimensions: int) -> types.Array:
-    return types.Array(element, dimensions, "C", readonly=True)
-
-
-def _written(element: types.Type, dimensions: int) -> types.Array:
-    return types.Array(element, dimensions, "C")
-
-
-# With signatures, so that all is compiled now and nothing at a call.
 quantize = numba.njit(
     [
         types.boolean(_read(_FLOAT, 2), _written(_FLOAT, 1), _written(code, 2), _FLOAT, _FLOAT, _FLOAT)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from tierline_codecs.errors import CodecError
 
 
@@ -13,12 +15,14 @@ class Kernels:
     """The loops that are compiled; arrays are C-ordered, aligned, and have elements.
 
     Attributes:
+        peak: values (N,) to their largest magnitude, below 0 where one is not finite.
         quantize: values (R, N), scales (R,), codes (R, N), levels, the smallest peak and the largest scale
             to whether all values were finite.
         scale: values (R, N), factors (R,), codes (R, N) to nothing.
         dequantize: codes (R, N), scales (R,), values (R, N) to nothing.
     """
 
+    peak: Callable[..., np.float32]
     quantize: Callable[..., bool]
     scale: Callable[..., None]
     dequantize: Callable[..., None]
@@ -64,5 +68,5 @@ def warm_up() -> float | None:
                     f"numba cannot compile the codecs' kernels ({type(error).__name__}: {error});"
                     " update or remove it: numpy does the same without",
                 ) from error
-            _LOADED.kernels = Kernels(compiled.quantize, compiled.scale, compiled.dequantize)
+            _LOADED.kernels = Kernels(compiled.peak, compiled.quantize, compiled.scale, compiled.dequantize)
     return time.perf_counter() - start

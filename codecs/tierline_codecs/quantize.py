@@ -103,6 +103,12 @@ def peak_of(values: NDArray[np.float32]) -> float:
     """
     if not values.size:
         return 0.0
+    native = kernels()
+    if native and values.flags.aligned:
+        peak = native.peak(values.reshape(-1))
+        if peak < 0:
+            raise _not_finite()
+        return float(peak)
     return float(_peaks(values.reshape(1, -1), unsigned=False)[0][0])
 
 

@@ -15,9 +15,13 @@ _LONG_ROW = 256  # from here on starting numpy's loop anew for each row costs le
 _LARGEST_BUFFER = 2048  # elements, a quarter of numpy's own: what passes through stays in the first cache
 
 
+_KEPT_CODES = 2**22  # bytes of codes that a thread keeps room for: those of 16 MiB of float32
+
+
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.floats = np.empty(BLOCK, np.float32)
+        self.codes = np.empty(_KEPT_CODES, np.int8)  # takes memory only as far as it is written
         self.contexts: dict[int, Context] = {}
 
 
@@ -29,6 +33,17 @@ def floats(shape: tuple[int, ...]) -> NDArray[np.float32]:
     rows, columns = shape
     size = rows * columns
     kept = _SCRATCH.floats if size <= BLOCK else np.empty(size, np.float32)
+    return kept[:size].reshape(rows, columns)
+
+
+def codes(shape: tuple[int, ...]) -> NDArray[np.int8]:
+    """Return memory for codes (R, N) until this thread asks again.
+
+    Fresh memory of half a megabyte costs the system 150 page faults, which take as long as compressing it.
+    """
+    rows, columns = shape
+    size = rows * columns
+    kept = _SCRATCH.codes if size <= _KEPT_CODES else np.empty(size, np.int8)
     return kept[:size].reshape(rows, columns)
 
 

@@ -22,6 +22,7 @@ from tierline_codecs.codec import (
 from tierline_codecs.compress import compress_entropy, decompress_entropy
 from tierline_codecs.errors import CodecError
 from tierline_codecs.quantize import as_rows, check_scales, largest_scale, peak_of, to_codes, to_values
+from tierline_codecs.scratch import codes as codes_kept
 
 _PLANES = 4  # bytes of a code, at most
 _STEP_BYTES = 4
@@ -48,10 +49,10 @@ def _packer(error: float) -> Callable[[Array], Packed]:
         peak = peak_of(values)
         if not peak:
             return payload_of("step-zstd", (0, 0), np.zeros(1, "<f4"))
-        step = _step(
-            error * math.sqrt(12) * _rms(values, peak), peak, float(largest_scale(dtype_name(array.dtype), 1))
-        )
-        codes = np.empty(values.shape, np.int8 if peak / float(step) < 127.4 else np.int32)
+        most = float(largest_scale(dtype_name(array.dtype), 1))
+        step = _step(error * math.sqrt(12) * _rms(values, peak), peak, most)
+        short = peak / float(step) < 127.4
+        codes = codes_kept(values.shape) if short else np.empty(values.shape, np.int32)
         to_codes(values, np.array([1 / float(step)], np.float32), codes)
         masked, planes = _planes(codes.reshape(-1))
         packed = [compress_entropy(plane) for plane in planes]
@@ -83,10 +84,11 @@ def _planes(codes: NDArray[np.int32 | np.int8]) -> tuple[int, list[Bytes]]:
 
     Where a third of the codes are zero, the first plane is a bit for each, and the others leave zeros out.
     """
-    held = codes != 0
-    masked = int(codes.size - np.count_nonzero(held) >= _MASK_FROM * codes.size)
-    planes = [np.packbits(held)] if masked else []
-    rest = codes.compress(held) if masked else codes
+    masked = int(codes.size - np.count_nonzero(codes) >= _MASK_FROM * codes.size)
+    planes, rest = [], codes
+    if masked:
+        held = codes != 0
+        planes, rest = [np.packbits(held)], codes.compress(held)
     if rest.dtype == np.int8:
         return masked, [*planes, bytes_in(rest)]
     while True:
