@@ -30,8 +30,8 @@ CODECS = ("fp16", DEFAULT, "step-zstd-2", "step-zstd", "step-zstd-10", "int4")
 # The issue asks 0.2 points of the default; of those that trade error for size, what we would not exceed.
 POINTS = {"fp16": 0.2, DEFAULT: 0.2, "step-zstd-2": 0.2, "step-zstd": 0.5, "step-zstd-10": 1.0, "int4": 1.0}
 FORWARD_SECONDS = 0.05
-SPLITS = {"text": ("test",), "image": ("train", "validation", "test")}  # of photographs, nothing is trained
-SAMPLES = {"text": 2000, "image": 405}
+SPLIT = "test"
+SAMPLES = {"text": 2000, "image": 135}
 QUICK_SAMPLES = {"text": 40, "image": 6}
 BATCH = 16
 
@@ -76,7 +76,7 @@ def study(name: str, count: int) -> Study:
     """Send so many samples of a bundle across every split point in every codec."""
     bundle = load_bundle(name)
     model = bundle.model
-    samples = [one for split in SPLITS[name] for one in bundle.samples(split, seed=0)][:count]
+    samples = bundle.samples(SPLIT, seed=0)[:count]
     layers = range(1, len(model.blocks))
     found = Study(
         bundle=name, right=[], forward=[], crossings={(at, codec): [] for at in layers for codec in CODECS}

@@ -291,6 +291,7 @@ def valid_frames():
     arrays = [rng.normal(size=shape).astype("f4") for shape in shapes]
     arrays += [np.zeros((8, 64), "f4"), np.maximum(arrays[3], 0), arrays[2].astype("f2")]
     arrays.append(np.concatenate([[300], rng.normal(size=400)]).astype("f4"))
+    arrays.append(rng.normal(size=(1, 272)).astype("f4"))  # in two pieces
     frames = [bytes(encode(array, codec)) for array in arrays for codec in CODECS]
     return [*frames, bytes(encode_tensors({"a": arrays[2], "b": np.ones(3, "?")}))]
 
