@@ -57,6 +57,11 @@ class Study:
     forward: list[float]  # CPU seconds of a sample, unsplit
     crossings: dict[tuple[int, str], list[Crossing]]  # by layer and codec
 
+    @property
+    def codecs(self) -> list[str]:
+        """The codecs that were tried."""
+        return list(dict.fromkeys(codec for _, codec in self.crossings))
+
     def lost(self, layer: int, codec: str) -> float:
         """Return the points of accuracy that a codec costs at a split point."""
         right = sum(one.right for one in self.crossings[layer, codec])
@@ -72,14 +77,14 @@ class Study:
         return sorted({layer for layer, _ in self.crossings})
 
 
-def study(name: str, count: int) -> Study:
-    """Send so many samples of a bundle across every split point in every codec."""
+def study(name: str, count: int, codecs: Sequence[str] = CODECS) -> Study:
+    """Send so many samples of a bundle across every split point in every one of these codecs."""
     bundle = load_bundle(name)
     model = bundle.model
     samples = bundle.samples(SPLIT, seed=0)[:count]
     layers = range(1, len(model.blocks))
     found = Study(
-        bundle=name, right=[], forward=[], crossings={(at, codec): [] for at in layers for codec in CODECS}
+        bundle=name, right=[], forward=[], crossings={(at, codec): [] for at in layers for codec in codecs}
     )
     for done, (x, labels) in batches(bundle, samples):
         print(f"\r{name}: {done} of {len(samples)}", end="", file=sys.stderr)
@@ -111,7 +116,7 @@ def cross_everywhere(model: SegmentedModel, x: Tensor, labels: Sequence[str | No
     found.right.extend(truth)
     for layer in range(1, last):
         x = model.run(x, layer - 1, layer)
-        for codec in CODECS:
+        for codec in found.codecs:
             frames = [encode(one, codec) for one in x[:, None]]
             received = torch.cat([torch.from_numpy(decode(frame)) for frame in frames])
             answer = answers(model, received, layer)
@@ -184,7 +189,7 @@ def rows(found: Study) -> Iterator[Row]:
 
 def table(found: Study) -> str:
     """One line a split point: mean bytes by codec, unchanged answers, the largest change of a probability."""
-    shown = ("fp16", DEFAULT, "step-zstd")
+    shown = found.codecs
     lines = [
         f"{len(found.right)} samples.",
         "",
@@ -241,7 +246,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     counts = QUICK_SAMPLES if args.quick else SAMPLES
     if args.table:
-        print(table(study("image", counts["image"])))
+        print(table(study("image", counts["image"], ("fp16", DEFAULT, "step-zstd"))))
         return
     studies = [study(name, count) for name, count in counts.items()]
     print(json.dumps([one for found in studies for one in rows(found)], indent=1))

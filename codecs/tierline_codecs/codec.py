@@ -23,15 +23,15 @@ class Packed(NamedTuple):
         codec: that was used in the end, as the frame names it.
         params: whole numbers that its reader needs.
         size: of the payload, in bytes.
-        write: writes it into as many bytes, 8-aligned.
-        parts: what it would write, where that is at hand.
+        parts: what it consists of, in order, where that is at hand.
+        write: else writes it into as many bytes, 8-aligned.
     """
 
     codec: str
     params: Params
     size: int
-    write: Callable[[Bytes], None]
-    parts: Sequence[Bytes] = ()
+    parts: Sequence[Bytes]
+    write: Callable[[Bytes], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,14 +79,7 @@ def bytes_in(array: NDArray[Any]) -> Bytes:
 def payload_of(codec: str, params: Params, *parts: NDArray[Any] | bytes) -> Packed:
     """Return a payload that consists of these parts in order."""
     raw = [np.frombuffer(part, np.uint8) if isinstance(part, bytes) else bytes_in(part) for part in parts]
-
-    def write(into: Bytes) -> None:
-        start = 0
-        for part in raw:
-            into[start : start + part.size] = part
-            start += part.size
-
-    return Packed(codec, params, sum([part.size for part in raw]), write, raw)
+    return Packed(codec, params, sum([part.size for part in raw]), raw)
 
 
 def expect_bytes(payload: memoryview, size: int) -> None:

@@ -157,14 +157,17 @@ def _for(codec: Codec, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Spec:
 
 def _assembled(start: Start, packed: Sequence[Packed]) -> bytearray:
     """Return the frame, every payload written where it is to lie."""
-    if not [one for one in packed if not one.parts]:
-        frame = bytearray().join(_chunks(start, packed))  # which clears no memory before it writes
-    else:
+    if [one for one in packed if one.write]:
         frame = bytearray(start.end)
         frame[: len(start.head)] = start.head
-        into = np.ndarray(start.end, np.uint8, frame)
         for one, (left, right) in zip(packed, start.slots, strict=True):
-            one.write(into[left:right])
+            into = np.ndarray(right - left, np.uint8, frame, left)
+            if one.write:
+                one.write(into)
+            else:
+                np.concatenate(one.parts, out=into)
+    else:
+        frame = bytearray().join(_chunks(start, packed))  # which clears no memory before it writes
     PREFIX.pack_into(frame, 0, start.seed, _checksum(memoryview(frame), start.seed))
     return frame
 

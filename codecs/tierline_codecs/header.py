@@ -98,12 +98,14 @@ def read_header(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:
     Raises:
         CodecError: it is malformed or claims more than the limits.
     """
-    return _cached(header, limits) if len(header) <= _CACHED_BYTES else _parsed(header, limits)
+    if len(header) > _CACHED_BYTES:
+        return _parsed(header, limits)
+    return _cached(header, None if limits is DEFAULT else limits)
 
 
 @lru_cache(maxsize=256)
-def _cached(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:
-    return _parsed(header, limits)
+def _cached(header: bytes, limits: Limits | None) -> tuple[tuple[Entry, ...], int]:
+    return _parsed(header, limits or DEFAULT)
 
 
 def _parsed(header: bytes, limits: Limits) -> tuple[tuple[Entry, ...], int]:

@@ -1,7 +1,7 @@
 """The eight-bit codecs: a scale for each row, a code for each element, and two ways to shorten those."""
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,19 +74,23 @@ def _params(shape: tuple[int, ...], *, unsigned: bool) -> Params:
     return (first, int(unsigned)) if pieces == 1 else (first, int(unsigned), pieces)
 
 
-def _pack_int8(array: Array) -> Packed:
+def _planned(array: Array) -> tuple[NDArray[np.float32], Params, _Layout]:
+    """Return the values (R, N) of an array, and how they are to be coded."""
     shape = array.shape
     values = as_rows(array, first_of(shape), pieces_of(shape))
-    unsigned = is_unsigned(values)
-    params = _params(shape, unsigned=unsigned)
-    layout = _layout(shape, params)
+    params = _params(shape, unsigned=is_unsigned(values))
+    return values, params, _layout(shape, params)
 
-    def write(into: Bytes) -> None:
-        scales = np.ndarray(layout.scales, FLOAT32, into)
-        codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, into, layout.scale_bytes)
-        quantize(values, scales, codes, unsigned=unsigned)
 
-    return Packed("int8", params, layout.scale_bytes + layout.size, write)
+def _pack_int8(array: Array) -> Packed:
+    values, params, layout = _planned(array)
+    return Packed("int8", params, layout.scale_bytes + layout.size, (), partial(_write, values, layout))
+
+
+def _write(values: NDArray[np.float32], layout: _Layout, into: Bytes) -> None:
+    scales = np.ndarray(layout.scales, FLOAT32, into)
+    codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, into, layout.scale_bytes)
+    quantize(values, scales, codes, unsigned=layout.dtype.kind == "u")
 
 
 def _unpack_int8(payload: memoryview, params: Params, spec: Spec, make: Make) -> Array:
@@ -114,11 +118,11 @@ def _dequantize(
 
 def _coded(array: Array) -> tuple[Packed, Bytes, Bytes]:
     """Return an array as int8, and its scales and its codes."""
-    plain = _pack_int8(array)
-    both = np.empty(plain.size, np.uint8)
-    plain.write(both)
-    scales = _layout(array.shape, plain.params).scale_bytes
-    return payload_of("int8", plain.params, both), both[:scales], both[scales:]
+    values, params, layout = _planned(array)
+    both = np.empty(layout.scale_bytes + layout.size, np.uint8)
+    _write(values, layout, both)
+    start = layout.scale_bytes
+    return payload_of("int8", params, both), both[:start], both[start:]
 
 
 def _pack_int8_lz4(array: Array) -> Packed:

@@ -17,7 +17,8 @@ from tierline_codecs.errors import CodecError
 
 
 def _view_raw(payload: memoryview, params: Params, spec: Spec) -> Array:
-    expect_params(params)
+    if params:
+        expect_params(params)
     expect_bytes(payload, spec.nbytes)
     if spec.dtype.kind == "b" and np.frombuffer(payload, np.uint8).max(initial=0) > 1:
         raise CodecError("bad-payload", "frame has a boolean that is neither 0 nor 1")

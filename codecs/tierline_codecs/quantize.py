@@ -17,6 +17,7 @@ SIGNED, UNSIGNED = 127, 255
 
 _LONG_PIECE = 256  # here a scale weighs 1/64 of the codes
 _SHORT_ROW = 16  # below this a row's scale (4 bytes) weighs more than a quarter of its codes
+_FEW = 2**15  # values that the first cache nearly holds
 _GLANCE = 8  # values at which to look first
 _MINUS, _HUGE, _INFINITE = 0x80000000, 0x7F000000, 0x7F800000  # bits of float32: -0, 2**127, infinity
 _SMALLEST = 2.0**-110  # smaller peaks would overflow the reciprocal: they count as this
@@ -118,11 +119,13 @@ def _peaks(values: NDArray[np.float32], *, unsigned: bool) -> tuple[NDArray[np.f
     Compared as whole numbers: floats of one sign order as their bits do, NaN and infinity above all others,
     and numpy finds the largest whole number several times faster than the largest float.
     """
-    flat, starts = values.reshape(-1), _starts(*values.shape)
+    small = values.size <= _FEW and not unsigned
+    magnitudes = np.abs(values, floats(values.shape)) if small else values
+    flat, starts = magnitudes.reshape(-1), _starts(*values.shape)
     bits = np.maximum.reduceat(flat.view(np.int32), starts)  # below 0 where all are negative, or -0
     if unsigned:
         np.maximum(bits, 0, out=bits)
-    else:
+    elif not small:  # reading twice costs less than writing, but three calls more
         negative = np.maximum.reduceat(flat.view(np.uint32), starts)  # from _MINUS where one is negative
         np.bitwise_xor(negative, _SIGN, negative)
         np.maximum(bits, negative.view(np.int32), out=bits)
