@@ -22,6 +22,7 @@ _MODULES = {
     "infer": "tierline.infer",
     "node": "tierline.node",
     "nodes": "tierline.nodes",
+    "plan": "tierline.plan",
     "replay": "tierline.replay",
     "scheduler": "tierline.scheduler",
     "train": "tierline.train",

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, NoReturn
 
+from tierline import arguments_planning as planning
 from tierline import values
 from tierline.arguments_bundle import add_bundle
 from tierline.arguments_learning import add_learning
@@ -29,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="say which version this is, and end")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for add in (_demo, _broker, _node, _scheduler, _infer, _nodes, _doctor, _replay, _bench, _bundle):
+    operating = (_demo, _broker, _node, _scheduler, _infer, _nodes, _plan, _doctor)
+    for add in (*operating, _replay, _bench, _bundle):
         add(commands)
     add_learning(commands, _command)
     return parser
@@ -157,30 +159,19 @@ def _scheduler(commands: Any) -> None:
         "--name", type=values.name, metavar="ID", help="what it is called (host, role and four digits, kept)"
     )
     _attached(command)
-    command.add_argument(
-        "--deadline", type=values.seconds, default=0.5, metavar="S", help="seconds that plans must keep (0.5)"
+    planning.objective(command, deadline=0.5)
+
+
+def _plan(commands: Any) -> None:
+    command = _command(
+        commands,
+        "plan",
+        "show what the scheduler would do for one device, every alternative, and why it is rejected",
+        "tierline plan --profile phone.json --links lte.json",
     )
-    command.add_argument(
-        "--accuracy-drop",
-        type=values.share,
-        default=0.01,
-        metavar="A",
-        help="accuracy that plans may give up (0.01)",
-    )
-    command.add_argument(
-        "--edge-weight",
-        type=values.share,
-        default=0.0,
-        metavar="W",
-        help="what a second of edge work counts beside one of cloud work (0)",
-    )
-    command.add_argument(
-        "--expected-rate",
-        type=values.rate,
-        default=0.0,
-        metavar="R",
-        help="requests a second that each mobile node is planned for while it has fewer (0)",
-    )
+    planning.plan(command)
+    _attached(command)
+    planning.objective(command, deadline=None)
 
 
 def _infer(commands: Any) -> None:
@@ -208,14 +199,7 @@ def _nodes(commands: Any) -> None:
     command = _command(
         commands, "nodes", "list the nodes of a deployment, and manage them", "tierline nodes drain edge-1"
     )
-    command.add_argument(
-        "action",
-        nargs="?",
-        choices=("drain", "pin", "remove"),
-        help="drain: make plans without NAME; pin: keep the plans that use it; remove: drain and forget it",
-    )
-    command.add_argument("name", nargs="?", type=values.name, metavar="NAME", help="of which node")
-    command.add_argument("--undo", action="store_true", help="take the order back")
+    planning.orders(command)
     _attached(command)
 
 

@@ -19,11 +19,15 @@ from tierline.terminal import console
 from tierline_broker import (
     NODE,
     ORDER,
+    PLAN,
     PROFILE,
+    REQUIREMENT,
     TELEMETRY,
     Birth,
     Order,
+    Plan,
     Profile,
+    Requirement,
     Subscription,
     Telemetry,
     connect,
@@ -32,7 +36,7 @@ from tierline_broker import (
 
 LOOK_SECONDS = 1.5  # telemetry comes every second
 
-R = TypeVar("R", Birth, Profile, Telemetry, Order)
+R = TypeVar("R", Birth, Profile, Telemetry, Order, Plan, Requirement)
 
 
 @dataclass(slots=True)
@@ -43,6 +47,8 @@ class Seen:
     profiles: dict[str, Profile] = field(default_factory=dict)
     telemetry: dict[str, Telemetry] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    requirements: dict[str, Requirement] = field(default_factory=dict)  # by client
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def complete(self) -> bool:
@@ -77,6 +83,8 @@ async def look(broker: str | None, site: str) -> Seen:
         session.subscribe(TELEMETRY, "+", limit=1000) as telemetry,
         session.subscribe(PROFILE, "+", limit=1000) as profiles,
         session.subscribe(ORDER, "+", limit=1000) as ordered,
+        session.subscribe(PLAN, "+", limit=1000) as planned,
+        session.subscribe(REQUIREMENT, "+", limit=1000) as required,
         session.subscribe(NODE, "+", limit=1000) as births,
     ):
         with suppress(TimeoutError):
@@ -84,6 +92,8 @@ async def look(broker: str | None, site: str) -> Seen:
                 asyncio.timeout(LOOK_SECONDS),
                 running(
                     _keep_last(ordered, seen.orders, seen.told),
+                    _keep_last(planned, seen.plans, seen.told),
+                    _keep_last(required, seen.requirements, seen.told),
                     _keep_last(births, seen.births, seen.told),
                     _keep_last(profiles, seen.profiles, seen.told),
                     _keep_last(telemetry, seen.telemetry, seen.told),
@@ -98,7 +108,7 @@ async def look(broker: str | None, site: str) -> Seen:
 
 async def _keep_last(records: Subscription[R], into: dict[str, R], told: asyncio.Event) -> None:
     async for record in records:
-        into[record.node] = record
+        into[record.client if isinstance(record, Requirement) else record.node] = record
         told.set()
 
 

@@ -1,6 +1,7 @@
 """Telemetry folded into a state, a pure planner over it, and the program that publishes its plans."""
 
 from tierline_scheduler import fleet
+from tierline_scheduler.advice import advice, is_split
 from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import ObjectiveError, RefusedError, SchedulerError
 from tierline_scheduler.estimate import Estimate
@@ -10,7 +11,7 @@ from tierline_scheduler.hysteresis import Standing, Verdict, keep_or_switch
 from tierline_scheduler.job import Job
 from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.rounds import Round, run_round
-from tierline_scheduler.service import run_scheduler
+from tierline_scheduler.service import route_text, run_scheduler
 from tierline_scheduler.sharing import plan
 from tierline_scheduler.state import ClusterState, LinkState, NodeState, apply, expire
 
@@ -31,13 +32,16 @@ __all__ = [
     "SchedulerError",
     "Standing",
     "Verdict",
+    "advice",
     "apply",
     "expire",
     "explain",
     "fleet",
     "guide",
+    "is_split",
     "keep_or_switch",
     "plan",
+    "route_text",
     "run_round",
     "run_scheduler",
 ]

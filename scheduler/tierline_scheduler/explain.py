@@ -7,9 +7,11 @@ from tierline_broker import Route
 from tierline_scheduler.candidates import as_route
 from tierline_scheduler.errors import SchedulerError
 from tierline_scheduler.estimate import Estimate, estimate
+from tierline_scheduler.job import objective_of
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import Option, accuracy_floor, cost, limits, options
 from tierline_scheduler.planner import Choice, choose, ledger_of, model_of
+from tierline_scheduler.requirements import jobs_of
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import full_tables
 from tierline_scheduler.view import server_name
@@ -31,12 +33,16 @@ class Alternative:
 def explain(state: ClusterState, objective: Objective, mobile: str) -> Iterator[Alternative]:
     """Yield every alternative for a mobile node, the chosen one first, the others in a fixed order.
 
+    Judged is what is best now, by what the node's clients require and at what others ask of shared nodes;
+    a plan in force may be kept although it is no longer the best.
+
     Raises:
         SchedulerError: nothing is known of the node, or nothing is possible for it.
     """
     node = state.nodes.get(mobile)
     if node is None or not node.usable:
         raise SchedulerError(f"{mobile} is not a node that is ready and profiled; see `tierline nodes`")
+    objective = objective_of(objective, jobs_of(state).get(mobile))
     traffic = ledger_of(state, objective).traffic(mobile)
     choice = choose(state, node, objective, traffic)
     if choice is None:

@@ -19,6 +19,7 @@ COMMANDS = [
     "infer",
     "node",
     "nodes",
+    "plan",
     "replay",
     "scheduler",
     "train",

@@ -63,6 +63,7 @@ PUBLIC = {
         start_scheduler summarise supervise tier_share uplink_bytes verdict
     """,
     "tierline_scheduler": """
+        advice is_split route_text
         Alternative ClusterState Estimate Guide Job LinkState NodeState Objective ObjectiveError
         RefusedError Reluctance Round SchedulerConfig SchedulerError Standing Verdict apply expire explain
         fleet guide keep_or_switch plan run_round run_scheduler

@@ -1,0 +1,66 @@
+"""The flags about planning, which several commands share."""
+
+from typing import Any
+
+from tierline import values
+
+
+def objective(command: Any, *, deadline: float | None) -> None:
+    """Add the flags that say what a good plan is."""
+    command.add_argument(
+        "--deadline",
+        type=values.seconds,
+        default=deadline,
+        metavar="S",
+        help="seconds that plans must keep (0.5)",
+    )
+    command.add_argument(
+        "--accuracy-drop",
+        type=values.share,
+        default=0.01,
+        metavar="A",
+        help="accuracy that plans may give up (0.01)",
+    )
+    command.add_argument(
+        "--edge-weight",
+        type=values.share,
+        default=0.0,
+        metavar="W",
+        help="what a second of edge work counts beside one of cloud work (0)",
+    )
+    command.add_argument(
+        "--expected-rate",
+        type=values.rate,
+        default=0.0,
+        metavar="R",
+        help="requests a second that each mobile node is planned for while it has fewer (0)",
+    )
+
+
+def orders(command: Any) -> None:
+    """Add what an operator may want of a node."""
+    command.add_argument(
+        "action",
+        nargs="?",
+        choices=("drain", "pin", "remove"),
+        help="drain: make plans without NAME; pin: keep the plans that use it; remove: drain and forget it",
+    )
+    command.add_argument("name", nargs="?", type=values.name, metavar="NAME", help="of which node")
+    command.add_argument("--undo", action="store_true", help="take the order back")
+
+
+def plan(command: Any) -> None:
+    """Add where `tierline plan` has its state from, and how much it shows."""
+    command.add_argument(
+        "--profile", action="append", metavar="P", help="a node's profile (JSON); one for each tier at most"
+    )
+    command.add_argument(
+        "--links", metavar="L", help='with --profile: [{"sender", "peer", "bytes_per_second", "rtt"}] (JSON)'
+    )
+    command.add_argument(
+        "--rate", type=values.rate, default=1.0, metavar="R", help="with --profile: requests a second (1)"
+    )
+    command.add_argument("--state", metavar="FILE", help="a deployment as --save wrote it")
+    command.add_argument("--save", metavar="FILE", help="write what is planned for into this file")
+    command.add_argument("--node", type=values.name, metavar="NAME", help="which mobile node (the only one)")
+    command.add_argument("--all", action="store_true", help="print every alternative")

@@ -1,0 +1,155 @@
+"""`tierline plan`: what the scheduler would do for one device, every alternative, and why it is rejected."""
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tierline.errors import RunError, UsageError
+from tierline.lifetime import run_until_stopped
+from tierline.nodes import look
+from tierline.situation import Situation, heard, read_profiles, read_saved
+from tierline.terminal import console
+from tierline_broker import Plan, Tier
+from tierline_scheduler import (
+    Alternative,
+    ClusterState,
+    Objective,
+    SchedulerError,
+    advice,
+    explain,
+    is_split,
+    route_text,
+)
+
+SHOWN = 20
+"""Alternatives that people are shown; `--all` and `--json` have every one."""
+
+
+def main(args: Namespace) -> int:
+    """Run the command."""
+    found = _situation(args)
+    if args.save is not None:
+        Path(args.save).write_text(json.dumps(found.document()) + "\n")
+    state = found.state()
+    name = args.node or _only_mobile(state)
+    in_force = state.plans.get(name)
+    objective = _objective(args, in_force)
+    try:
+        alternatives = list(explain(state, objective, name))
+    except SchedulerError as error:
+        raise RunError(str(error)) from error
+    if args.json:
+        print(json.dumps(_document(name, alternatives, in_force, objective, found.assumed)))
+    else:
+        _print(name, alternatives, in_force, found.assumed, shown=None if args.all else SHOWN)
+    return 0
+
+
+def _situation(args: Namespace) -> Situation:
+    if args.profile and args.state:
+        raise UsageError("--profile and --state both say what to plan for; give one of them")
+    if args.links and not args.profile:
+        raise UsageError("--links goes with --profile; a saved or running deployment has its own links")
+    if args.profile:
+        links = None if args.links is None else Path(args.links)
+        return read_profiles([Path(path) for path in args.profile], links, args.rate)
+    if args.state:
+        return read_saved(Path(args.state))
+    return heard(run_until_stopped(look(args.broker, args.site)))
+
+
+def _only_mobile(state: ClusterState) -> str:
+    names = sorted(name for name, node in state.nodes.items() if node.tier is Tier.MOBILE)
+    if len(names) != 1:
+        there = f"there are {', '.join(names)}" if names else "none is known"
+        raise UsageError(f"which mobile node? Name it with --node; {there}")
+    return names[0]
+
+
+def _objective(args: Namespace, in_force: Plan | None) -> Objective:
+    """Return the objective: as the flags say, else with the deadline that the plan in force was made for."""
+    planned = in_force.deadline if in_force is not None and in_force.deadline > 0 else 0.5
+    return Objective(
+        deadline=planned if args.deadline is None else args.deadline,
+        accuracy_drop=args.accuracy_drop,
+        edge_weight=args.edge_weight,
+        expected_rate=args.expected_rate,
+    )
+
+
+def _document(
+    name: str,
+    alternatives: Sequence[Alternative],
+    in_force: Plan | None,
+    objective: Objective,
+    assumed: list[str],
+) -> dict[str, Any]:
+    rows = [_row(one) for one in alternatives]
+    return {
+        "node": name,
+        "deadline": objective.deadline,
+        "chosen": rows[0],
+        "advice": advice(alternatives),
+        "in_force": None if in_force is None else in_force.model_dump(mode="json"),
+        "assumed": assumed,
+        "alternatives": rows[1:],
+    }
+
+
+def _row(one: Alternative) -> dict[str, Any]:
+    found = one.estimate
+    return {
+        "route": one.route.model_dump(mode="json"),
+        "text": route_text(one.route),
+        "split": is_split(one),
+        "seconds": found.seconds,
+        "safe_seconds": found.safe_seconds,
+        "mean_seconds": found.mean_seconds,
+        "late": found.late,
+        "cloud_seconds": found.cloud_seconds,
+        "edge_seconds": found.edge_seconds,
+        "sent_bytes": found.sent_bytes,
+        "accuracy": found.accuracy,
+        "broken": list(found.broken),
+        "rejected": one.rejected,
+    }
+
+
+def _print(
+    name: str,
+    alternatives: Sequence[Alternative],
+    in_force: Plan | None,
+    assumed: list[str],
+    *,
+    shown: int | None,
+) -> None:
+    chosen, *others = alternatives
+    for line in assumed:
+        print(f"assumed: {line}")
+    print(f"best for {name}: {route_text(chosen.route)}")
+    if in_force is not None:
+        same = "the same" if in_force.route == chosen.route else route_text(in_force.route)
+        print(f"in force, version {in_force.version}: {same}; {in_force.reason}")
+    print(f"{advice(alternatives)}\n")
+    others.sort(key=lambda one: one.estimate.expected)
+    table = Table(
+        "plan", "ms", "with margin", "late", "cloud ms", "accuracy", "rejected", box=None, pad_edge=False
+    )
+    for one in [chosen, *others[:shown]]:
+        found = one.estimate
+        table.add_row(
+            route_text(one.route),
+            f"{found.mean_seconds * 1000:.1f}",
+            f"{found.safe_seconds * 1000:.1f}",
+            f"{found.late:.1%}",
+            f"{found.cloud_seconds * 1000:.2f}",
+            f"{found.accuracy:.3f}",
+            one.rejected or "(chosen)",
+        )
+    console().print(table)
+    if shown is not None and len(others) > shown:
+        print(f"\nand {len(others) - shown} more, each dearer; --all shows them")
