@@ -23,6 +23,8 @@ _FOLDER = Path(__file__).parent.parent / "benchmarks"
 _SECONDS = 3600.0  # for one benchmark
 _PACKAGES = ("aiomqtt", "lz4", "msgpack", "numpy", "tierline", "torch", "zstandard")
 _NOT_BENCHMARKS = frozenset({"tables"})
+_INTO = {"scheduler_traces": "scheduler", "scheduler_live": "scheduler"}
+"""Benchmarks whose rows stand in one file with another's; each replaces its own."""
 
 Row = dict[str, Any]
 
@@ -116,9 +118,14 @@ def _version(package: str) -> str | None:
 
 
 def _keep(name: str, rows: list[Row]) -> None:
-    results = _FOLDER / "results"
-    results.mkdir(exist_ok=True)
-    (results / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    """Write rows to their file, instead of those of the same claim or the same benchmark."""
+    path = _FOLDER / "results" / f"{_INTO.get(name, name)}.json"
+    path.parent.mkdir(exist_ok=True)
+    before: list[Row] = json.loads(path.read_text()) if path.exists() else []
+    claims, command = {row["claim"] for row in rows}, f"tierline bench {name}"
+    others = [row for row in before if row["claim"] not in claims and row["command"] != command]
+    shared = name in _INTO or name in _INTO.values()
+    path.write_text(json.dumps([*(others if shared else []), *rows], indent=1) + "\n")
 
 
 def met(row: Row) -> bool:

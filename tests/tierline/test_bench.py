@@ -76,3 +76,16 @@ async def test_a_benchmark_that_goes_wrong_is_a_failure(program: str, said: str,
 )
 def test_a_figure_is_judged_by_which_way_is_better(better: str, reach: float, met: bool) -> None:
     assert bench.met({"value": 2.0, "reach": reach, "better": better}) is met
+
+
+async def test_rows_that_share_a_file_replace_only_those_of_their_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "hop_more.py").write_text((folder / "hop.py").read_text().replace("seconds a hop", "more"))
+    monkeypatch.setattr(bench, "_INTO", {"hop_more": "hop"})
+
+    for name in ("hop", "hop_more", "hop", "hop_more"):
+        await _measured(name, quick=False)
+
+    rows = json.loads((folder / "results" / "hop.json").read_text())
+    assert sorted(row["claim"] for row in rows) == ["more", "seconds a hop"]
