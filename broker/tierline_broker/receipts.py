@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tierline_broker.links import LinkEstimate, LinkHistory, estimate, observe
+from tierline_broker.links import SIZEABLE_BYTES, LinkEstimate, LinkHistory, estimate, observe
 from tierline_broker.records import LinkReport
 
 _FLIGHTS = 4000  # remembered
 _PATIENCE_SECONDS = 2.0  # for the receipt of a message, while later ones have theirs
+_OVERDUE = 3.0  # times as long as usual that a large message is under way before that says something ...
+_LEAST_OVERDUE_SECONDS = 0.75  # ... and at least
 _REFRESH = 8  # observations after which the round trip is worked out again
 
 
@@ -72,6 +74,23 @@ class Receipts:
             if flight is not None:
                 flight.arrived = now - ago
         self._work_through(now)
+
+    def overdue(self, now: float) -> None:
+        """Learn from a large message that is still on its way: a link that carries nothing says so only so.
+
+        Nothing is ahead of the first that has not arrived. So its bytes, over its time so far, are the most
+        that the link can carry.
+        """
+        flight = next((one for one in self._order if one.arrived is None and not one.lost), None)
+        link = None if flight is None else self._links.get(flight.peer)
+        known = None if link is None else estimate(link.history)
+        if flight is None or link is None or known is None or flight.size < SIZEABLE_BYTES:
+            return
+        under_way = now - (flight.started if self._left is None else max(flight.started, self._left))
+        usual = known.rtt + flight.size / known.bytes_per_second
+        if under_way > max(_LEAST_OVERDUE_SECONDS, _OVERDUE * usual):
+            link.history = observe(link.history, flight.size, under_way, now)
+            link.fresh_until = 0
 
     def estimate(self, peer: str) -> LinkEstimate | None:
         """Return what is known of the link to a peer; a few observations old, at most."""

@@ -106,6 +106,7 @@ class Sender:
     def links(self) -> tuple[LinkReport, ...]:
         """Return the estimate of each link to a ready peer; its age counts from the last sizeable message."""
         now = self._loop.time()
+        self._receipts.overdue(now)
         ready = [peer for peer in self._receipts.peers() if _is_ready(self._presence.get(peer))]
         reports = (self._receipts.report(peer, now) for peer in ready)
         return tuple(report for report in reports if report is not None)

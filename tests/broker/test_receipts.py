@@ -178,3 +178,36 @@ def test_messages_without_receipts_are_forgotten_in_the_end():
     receipts.received("edge", [(9001, 0.0)], 9001.5)
 
     assert receipts.report("edge", 9002.0).observations == 1
+
+
+def test_a_link_that_breaks_down_is_known_before_anything_arrives():
+    uplink = Uplink()
+    for turn in range(10):
+        for size in (200, 25_000):
+            uplink.receive("edge", *uplink.send("edge", size, turn + size * 1e-5))
+    before = uplink.receipts.report("edge", 10.0)
+    uplink.rate = RATE / 50
+    for second in range(3):
+        uplink.send("edge", 100_000, 11.0 + second)  # five seconds each, all given up in the end
+
+    seen = []
+    for second in range(5):
+        uplink.receipts.overdue(11.5 + second)
+        seen.append(uplink.receipts.report("edge", 11.5 + second))
+
+    assert seen[0] == before.model_copy(update={"age": seen[0].age})
+    assert seen[1].observations == before.observations + 1
+    assert seen[-1].bytes_per_second < RATE / 10
+    assert seen[-1].age == 0.0
+
+
+def test_a_large_message_that_takes_its_usual_time_says_nothing_yet():
+    uplink = Uplink()
+    for turn in range(10):
+        for size in (200, 25_000):
+            uplink.receive("edge", *uplink.send("edge", size, turn + size * 1e-5))
+    uplink.send("edge", 2_000_000, 20.0)
+
+    uplink.receipts.overdue(22.5)
+
+    assert uplink.receipts.report("edge", 22.5).observations == 20
