@@ -7,7 +7,7 @@ receipts are worked through in the order of sending; one that is missing for lon
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tierline_broker.links import SIZEABLE_BYTES, LinkEstimate, LinkHistory, estimate, observe
 from tierline_broker.records import LinkReport
@@ -89,7 +89,8 @@ class Receipts:
         under_way = now - (flight.started if self._left is None else max(flight.started, self._left))
         usual = known.rtt + flight.size / known.bytes_per_second
         if under_way > max(_LEAST_OVERDUE_SECONDS, _OVERDUE * usual):
-            link.history = observe(link.history, flight.size, under_way, now)
+            # What larger messages said before is refuted.
+            link.history = observe(replace(link.history, sizeable=()), flight.size, under_way, now)
             link.fresh_until = 0
 
     def estimate(self, peer: str) -> LinkEstimate | None:
