@@ -25,7 +25,7 @@ from tierline_cartography.analysis.routers import (
     fit_gain,
 )
 from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature
-from tierline_cartography.analysis.stopping import Gain, fit_stopping, gain_rule, stop
+from tierline_cartography.analysis.stopping import Gain, expected_gains, fit_stopping, gain_rule, stop
 from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task
 from tierline_cartography.data.tables import Columns, read_table
@@ -97,6 +97,7 @@ __all__ = [
     "draw_pareto",
     "evaluate",
     "examples_of",
+    "expected_gains",
     "find_pools",
     "fit",
     "fit_centroids",

@@ -45,6 +45,7 @@ def draw_map(path: Path, records: Records, layer: int, pools: Pools | None) -> N
             s=9,
             marker=mark,
             linewidths=0,
+            rasterized=True,  # thousands of dots
             label=None if pools is None else f"{name}, {pools.shares[pool]:.0%}",
         )
     figure.colorbar(dots, label="correctness")

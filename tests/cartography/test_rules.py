@@ -6,6 +6,7 @@ import pytest
 from tierline_cartography import (
     PoolError,
     Prices,
+    expected_gains,
     fit_stopping,
     gain_rule,
     promises,
@@ -70,7 +71,7 @@ def test_upper_confidence_bounds_find_the_exit_that_pays():
 
 
 def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
-    chosen = stop(tested, fit_stopping(validation), 0.05)
+    chosen = stop(expected_gains(tested, fit_stopping(validation)), (0.1, 0.1))
 
     first = tested.right[:, 0]
     mended = ~first & tested.right[:, 1]
@@ -80,10 +81,11 @@ def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
     assert (chosen == 0).mean() > 0.7
 
 
-def test_a_dearer_layer_never_buys_more_of_them(validation, tested):
+def test_the_more_is_wanted_of_depth_the_less_is_bought(validation, tested):
     rule = gain_rule(validation)
 
-    layers = [tested.layers[rule.choose(tested, price)].mean() for price in (0.0, 0.05, 1.0)]
+    wanted = [(one, one) for one in (0.0, 0.1, 1.0)]
+    layers = [tested.layers[rule.choose(tested, one)].mean() for one in wanted]
 
     assert layers[0] > layers[1] >= layers[2] == 2.0
 
@@ -154,7 +156,7 @@ def test_a_shift_needs_other_sources(records):
 def test_what_a_fit_saw_is_judged_by_fits_that_did_not_see_it(validation):
     rule = gain_rule(validation)
 
-    unseen, seen = rule.chosen_on(validation, 0.05), rule.choose(validation, 0.05)
+    unseen, seen = rule.chosen_on(validation, (0.05, 0.05)), rule.choose(validation, (0.05, 0.05))
 
     assert (unseen != seen).any()
     assert validation.right_at(unseen).mean() <= validation.right_at(seen).mean()

@@ -30,10 +30,10 @@ PUBLIC = {
         Outcome Part PoolError Pools Prices Progress Promise Recipe RecipeError RecordError Records
         Router Row Said Shift SplitExits Task Thresholds TrainingError Verdict answer
         calibration_error cautious check_drawing conformal_risk_control data_map draw_map
-        draw_pareto evaluate examples_of find_pools fit fit_centroids fit_gain fit_stopping
-        fit_temperature gain_rule gather holm judge learn_then_test load_records load_task
-        make_encoder promises published_costs read_table save_records saved shifts sides stop
-        text_examples train_task
+        draw_pareto evaluate examples_of expected_gains find_pools fit fit_centroids fit_gain
+        fit_stopping fit_temperature gain_rule gather holm judge learn_then_test load_records
+        load_task make_encoder promises published_costs read_table save_records saved shifts sides
+        stop text_examples train_task
     """,
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics

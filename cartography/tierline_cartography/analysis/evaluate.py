@@ -59,9 +59,8 @@ def sides(records: Records, exits: tuple[int, ...]) -> tuple[Said, Said]:
 
 def all_rules(records: Records, validation: Said, prices: Prices) -> list[Rule]:
     """Ours, the baselines, and what knowing the labels would give."""
-    paid = prices.of(validation.exits, "resume")
     listed = [
-        gain_rule(validation, paid / prices.layer),
+        gain_rule(validation),
         rules.one_threshold(),
         rules.two_thresholds(),
         rules.entropy(),
@@ -118,6 +117,7 @@ class Promise:
     method: str
     budget: float  # points
     broken: float  # share of sets whose setting loses more than the budget on the pool
+    drop: float  # mean over the sets, points
     saved: float  # mean share of layers
     unable: float  # share of sets that certify nothing, so that everything goes to the last exit
 
@@ -130,7 +130,7 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     validation, test = sides(records, exits)
     full = strongest(test)
     rule = gain_rule(validation)
-    order = sorted(rule.settings)  # the lower the price, the safer
+    order = [wanted for wanted in rule.settings if wanted[0] == wanted[1]]  # the lower, the safer
     chosen = [rule.choose(test, setting) for setting in order]
     loss = np.stack([test.right[:, full].astype(np.float64) - test.right_at(one) for one in chosen])
     gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)
@@ -208,6 +208,7 @@ def _promise(name: str, rows: Float, budget: float) -> Promise:
         method=name,
         budget=budget,
         broken=float((rows[certified, 0] > budget).sum() / len(rows)),
+        drop=float(np.where(certified, rows[:, 0], 0.0).mean()),
         saved=float(rows[:, 1].mean()),
         unable=float(1 - certified.mean()),
     )

@@ -1,13 +1,12 @@
-"""Our rule: go up only where going up is expected to mend something, priced against what it costs.
+"""Our rule: go up only where going up is expected to mend enough.
 
 The gain of depth, right at the last exit less right at this one, is regressed on what is known at an exit,
 all exits together. A sample that depth makes worse stays, however unsure its exit is; one whose exits
 contradict each other goes on, however sure the later one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -17,7 +16,9 @@ from tierline_cartography.analysis.said import Float, Places, Said
 RIDGE = 10.0  # samples' worth of pull towards no effect
 FOLDS = 5
 LARGEST = 6.0  # log odds beyond which an exit is as good as sure
-PRICES = (-1.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.25, 61)), 1.0)
+STEPS = (*(round(float(one), 4) for one in np.linspace(-0.05, 0.13, 19)), 0.2, 0.3, 1.0)
+SETTINGS = tuple(product((-1.0, *STEPS), repeat=2))
+Wanted = tuple[float, float]
 OURS = "gain of depth (ours)"
 
 
@@ -62,46 +63,46 @@ def fit_stopping(said: Said, *, ridge: float = RIDGE) -> Gain:
     return Gain(centre, spread, np.linalg.solve(design.T @ design + pull, design.T @ gained.ravel()))
 
 
-def stop(said: Said, gain: Gain, price: float, paid: Float | None = None) -> Places:
-    """Where each sample stops: at the first exit from which going on is not expected to pay.
+def expected_gains(said: Said, gain: Gain) -> Float:
+    """(S, X - 1, N): what going on from each exit but the last is expected to mend."""
+    return np.stack([gain.expected(features_at(said, place)) for place in range(len(said.exits) - 1)], 1)
+
+
+def stop(gains: Float, wanted: Wanted) -> Places:
+    """Where each sample stops: at the first exit whose expected gain (S, X - 1, N) is not the wanted one.
 
     Args:
-        said: of any samples.
-        gain: as fitted.
-        price: of a unit of cost, in shares of a right answer.
-        paid: (X,), what an answer at each exit costs; its layers if not given.
+        gains: of `expected_gains`.
+        wanted: what leaving the first exit must promise, and any later one, in shares of a right answer. The
+            first is the mobile's, whose samples would have to travel.
     """
-    steps = np.diff(said.layers if paid is None else paid)
-    stays = [gain.expected(features_at(said, place)) <= price * step for place, step in enumerate(steps)]
-    stays.append(np.ones_like(stays[-1]))
-    found: Places = np.stack(stays, 1).argmax(1)
+    least = np.where(np.arange(gains.shape[1]) == 0, wanted[0], wanted[1])
+    stays = np.concatenate([gains <= least[:, None], np.ones_like(gains[:, :1], dtype=bool)], 1)
+    found: Places = stays.argmax(1)
     return found
 
 
-def gain_rule(validation: Said, paid: Float | None = None, *, ridge: float = RIDGE) -> Rule:
-    """The rule, fitted on validation data; settings are prices of a layer, or of whatever `paid` counts."""
+def gain_rule(validation: Said, *, ridge: float = RIDGE) -> Rule:
+    """The rule, fitted on validation data; its settings are the gains wanted."""
     gain = fit_stopping(validation, ridge=ridge)
+    unseen = _left_out(validation, ridge)
     return Rule(
         name=OURS,
-        settings=PRICES,
-        choose=lambda said, price: stop(said, gain, price, paid),
-        on_validation=cache(_left_out(validation, paid, ridge)),
+        settings=SETTINGS,
+        choose=lambda said, wanted: stop(expected_gains(said, gain), wanted),
+        on_validation=lambda wanted: stop(unseen, wanted),
     )
 
 
-def _left_out(validation: Said, paid: Float | None, ridge: float) -> Callable[[float], Places]:
-    """Choices for the validation samples themselves, each by a fit to the other folds."""
+def _left_out(validation: Said, ridge: float) -> Float:
+    """The gains expected of the validation samples themselves, each by a fit to the other folds."""
     fold = np.arange(len(validation.labels)) % FOLDS
-    parts = [validation.only(fold == one) for one in range(FOLDS)]
-    gains = [fit_stopping(validation.only(fold != one), ridge=ridge) for one in range(FOLDS)]
-
-    def choose(price: float) -> Places:
-        chosen = np.empty((validation.probabilities.shape[0], len(fold)), dtype=np.intp)
-        for one, (part, gain) in enumerate(zip(parts, gains, strict=True)):
-            chosen[:, fold == one] = stop(part, gain, price, paid)
-        return chosen
-
-    return choose
+    seeds, exits, samples = validation.confidence.shape
+    found = np.empty((seeds, exits - 1, samples))
+    for one in range(FOLDS):
+        gain = fit_stopping(validation.only(fold != one), ridge=ridge)
+        found[:, :, fold == one] = expected_gains(validation.only(fold == one), gain)
+    return found
 
 
 def _odds(said: Said, place: int, answer: int) -> Float:

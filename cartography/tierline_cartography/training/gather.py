@@ -17,7 +17,7 @@ from tierline_cartography.training.examples import text_examples
 from tierline_cartography.training.run import RUN, parts_of
 from tierline_models import pretrained_encoder
 
-HIDDEN_COMPONENTS = 8
+HIDDEN_COMPONENTS = 4
 EMBEDDING_COMPONENTS = 32
 
 Loaded = tuple[dict[str, NDArray[Any]], dict[str, Any]]
