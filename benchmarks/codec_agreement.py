@@ -246,7 +246,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     counts = QUICK_SAMPLES if args.quick else SAMPLES
     if args.table:
-        print(table(study("image", counts["image"], ("fp16", DEFAULT, "step-zstd"))))
+        print(table(study("image", counts["image"], ("fp16", "int8", DEFAULT))))
         return
     studies = [study(name, count) for name, count in counts.items()]
     print(json.dumps([one for found in studies for one in rows(found)], indent=1))
