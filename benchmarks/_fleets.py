@@ -77,6 +77,16 @@ def make(
         hopeless: leave in those whose deadline no plan can keep even when everything is idle.
     """
     rng = np.random.default_rng(seed)
+    columns, count = drawn(rng, devices, edges, load, jobs)
+    slow = 3 * rng.uniform(0.8, 1.25, edges)
+    if not hopeless:
+        columns = _kept(columns, servable(build(columns, tables(), count, slow)))
+    made = build(columns, tables(leave_out), count, slow)
+    return made, {name: columns[name][made.order] for name in ("kind", "network")}
+
+
+def drawn(rng: np.random.Generator, devices: int, edges: int, load: float, jobs: int) -> tuple[Columns, Any]:
+    """Return devices' columns, and the number of servers at each edge."""
     share = np.array(SHARES[:jobs]) / sum(SHARES[:jobs])
     table, kind, network = (
         rng.choice(jobs, devices, p=share),
@@ -112,11 +122,7 @@ def make(
         "kind": kind,
         "network": network,
     }
-    slow = 3 * rng.uniform(0.8, 1.25, edges)
-    if not hopeless:
-        columns = _kept(columns, servable(build(columns, tables(), count, slow)))
-    made = build(columns, tables(leave_out), count, slow)
-    return made, {name: columns[name][made.order] for name in ("kind", "network")}
+    return columns, count
 
 
 def build(

@@ -218,3 +218,16 @@ def test_mobile_nodes_move_to_an_edge_that_has_room_where_theirs_has_none(kit: A
     used = {name for names, _ in after.starts.values() for name in names}
     assert {"edge-0", "edge-1"} <= used
     assert after.upper < before.upper
+
+
+def test_an_edge_is_as_slow_to_one_kind_of_mobile_node_as_to_another(kit: Any) -> None:
+    state = crowd(kit, count=4, edges=2)
+    state = apply(state, kit.profile("edge-1", Tier.EDGE, kit.text.card, 6.0), 0.0)
+    jobs = {"mobile-1": Job(accuracy_drop=0.0), "mobile-3": Job(accuracy_drop=0.0)}
+
+    taken = snapshot(state, mobiles(state), OBJECTIVE, jobs, ledger_of(state, OBJECTIVE))
+
+    assert taken is not None
+    assert len(taken.fleet.tables) == 2
+    assert taken.fleet.tables[0].seconds[Tier.EDGE] == taken.fleet.tables[1].seconds[Tier.EDGE]
+    assert taken.fleet.edges.slowness.tolist() == pytest.approx([1.0, 2.0])

@@ -109,7 +109,8 @@ def walk(cost: Floats, use: Floats, names: Ints) -> Walk:
     first = cost[:, idle].argmin(axis=1)
     rows, spent, used = np.arange(len(cost)), cost[np.arange(len(cost)), idle[first]], np.zeros(len(cost))
     now = idle[first]
-    corners, steps = [names[now]], []
+    corners: list[Ints] = [names[now]]
+    steps: list[tuple[Ints, Ints, Floats, Floats]] = []
     left, need = np.minimum(cost[:, busy], _NEVER), use[busy]
     while len(rows) and len(busy):
         more = need[None, :] - used[:, None]
@@ -125,10 +126,14 @@ def walk(cost: Floats, use: Floats, names: Ints) -> Walk:
         spent, used, now = paid, need[best], now.copy()
         now[rows] = busy[best]
         corners.append(names[now])
-    if not steps:
-        none = np.zeros(0)
-        steps = [(none.astype(np.int64), none.astype(np.int64), none, none)]
-    row, level, gone, gain = (np.concatenate(part) for part in zip(*steps, strict=True))
+    return _by_row(corners, steps)
+
+
+def _by_row(corners: list[Ints], steps: list[tuple[Ints, Ints, Floats, Floats]]) -> Walk:
+    """Return the walk of these steps, each row's together."""
+    none = np.zeros(0)
+    every = steps or [(none.astype(np.int64), none.astype(np.int64), none, none)]
+    row, level, gone, gain = (np.concatenate(part) for part in zip(*every, strict=True))
     order = np.argsort(row, kind="stable")
     return Walk(
         corners=np.column_stack(corners),

@@ -22,7 +22,7 @@ from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import accuracy_floor
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Floats, tables
-from tierline_scheduler.view import Traffic, arrivals, device, hop
+from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
 
 BACKHAUL_RATE = 12.5e6
 """Bytes per second at which codecs between edge and cloud are chosen."""
@@ -93,18 +93,30 @@ def snapshot(
     pairs = tuple(sorted({(member.edge, member.cloud) for member in members}))
     if not any(edge or cloud for edge, cloud in pairs):
         return None
-    kinds: dict[tuple[object, ...], _Kind] = {}
-    for member in members:
-        kinds.setdefault(_group(state, member), _kind(state, member))
-    made = {group: _table(kind) for group, kind in kinds.items()}
+    return _assembled(state, members, pairs, ledger)
+
+
+def _assembled(
+    state: ClusterState, members: Sequence[Member], pairs: tuple[tuple[str, str], ...], ledger: Ledger
+) -> Snapshot:
+    """Return the fleet of these members at these pairs of edge and cloud."""
+    groups = [_group(state, member) for member in members]
+    made: dict[tuple[object, ...], PlanTable] = {}
+    for group, member in zip(groups, members, strict=True):
+        if group not in made:
+            made[group] = _table(_kind(state, member))
     place = {group: k for k, group in enumerate(made)}
-    columns = []
-    for member in members:
-        group = _group(state, member)
-        row = _row(state, member, made[group])
-        columns.append(row | {"table": place[group], "site": pairs.index((member.edge, member.cloud))})
+    columns = [
+        _row(state, member, made[group])
+        | {"table": place[group], "site": pairs.index((member.edge, member.cloud))}
+        for group, member in zip(groups, members, strict=True)
+    ]
     edges, clouds = (tuple(sorted({pair[k] for pair in pairs} - {""})) for k in (0, 1))
-    of = {name: made[_group(state, member)] for member in members for name in (member.edge, member.cloud)}
+    of = {
+        name: made[group]
+        for group, member in zip(groups, members, strict=True)
+        for name in (member.edge, member.cloud)
+    }
     fleet = make_fleet(
         tuple(made.values()),
         _sites(state, pairs, edges, clouds),
@@ -125,10 +137,13 @@ def _group(state: ClusterState, member: Member) -> tuple[str, float, int, int]:
 
 
 def _kind(state: ClusterState, member: Member) -> _Kind:
-    """Return the kind of a mobile node, its own nodes standing for those of all others."""
+    """Return the kind of a mobile node, which stands for all others of it."""
     group = _group(state, member)
     nodes = {Tier.MOBILE: member.node}
-    nodes |= {tier: state.nodes.get(name, member.node) for tier, name in member.away.items()}
+    for tier in (Tier.EDGE, Tier.CLOUD):
+        # The same node for all kinds of one model, for an edge is so many times slower than one thing only.
+        near = peers(state, member.node, tier)
+        nodes[tier] = state.nodes[near[0]] if near else member.node
     profiles = tuple(
         (one.block_seconds, one.exit_seconds, one.codec_seconds, str(one.codecs))
         for one in (node.profile for node in nodes.values())
