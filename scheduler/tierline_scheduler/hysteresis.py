@@ -2,23 +2,33 @@
 
 What is compared is the expected cost of a sample, late samples paid for by their probability: it moves
 smoothly with what is measured, where a limit would flip. Noise then moves the comparison a little, and never
-enough to pay for a change, while a collapse pays at once.
+enough to pay for a change, while a collapse pays at once. Where little is at stake, a plan that
+costs less than half pays once it has been there for some time without a break: it may be expected to stay.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tierline_scheduler.chance import allowed_late
 from tierline_scheduler.estimate import Estimate
 from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.view import server_name
 
 _LEAST_GAIN = 1e-6  # seconds of work a sample; less is rounding
+_SURE = 0.5  # of the share of samples that may be late
+_LARGE = 0.5  # of the cost; smaller gains come and go with the noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is remembered of a mobile node's plan from round to round: when it was put into force."""
+    """What is remembered of a mobile node's plan from round to round.
+
+    Attributes:
+        since: when it was put into force.
+        better_since: from when on, without a break, another has cost less than half and surely been in time.
+    """
 
     since: float
+    better_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +63,33 @@ def keep_or_switch(
         return Verdict(standing=Standing(since=now), change=why)
     standing = standing or Standing(since=now)
     if (current.names, current.candidate) == (best.names, best.candidate):
-        return Verdict(standing=standing)
-    why = breach(current, best, objective, reluctance) or gain(current, best, objective, reluctance)
+        return Verdict(standing=replace(standing, better_since=None))
+    standing = _timed(standing, current, best, objective, reluctance, now)
+    horizon = _lasting(standing, reluctance, now)
+    why = breach(current, best, objective, reluctance) or gain(current, best, objective, reluctance, horizon)
     return Verdict(standing=Standing(since=now) if why else standing, change=why)
+
+
+def _timed(
+    standing: Standing,
+    current: Estimate,
+    best: Estimate,
+    objective: Objective,
+    reluctance: Reluctance,
+    now: float,
+) -> Standing:
+    sure = best.late <= _SURE * allowed_late(
+        objective.margin
+    )  # else the gain may be gone with the next report
+    better = sure and current.expected - best.expected > max(_LEAST_GAIN, _LARGE * current.expected)
+    since = now if standing.better_since is None else standing.better_since
+    return replace(standing, better_since=since if better else None)
+
+
+def _lasting(standing: Standing, reluctance: Reluctance, now: float) -> float:
+    """Return the seconds for which a gain may be expected to last on, given how long it has lasted."""
+    lasted = 0.0 if standing.better_since is None else now - standing.better_since
+    return max(reluctance.horizon, reluctance.trust * lasted)
 
 
 def breach(current: Estimate, best: Estimate, objective: Objective, reluctance: Reluctance) -> str:
@@ -72,8 +106,10 @@ def breach(current: Estimate, best: Estimate, objective: Objective, reluctance: 
     return ""
 
 
-def gain(current: Estimate, best: Estimate, objective: Objective, reluctance: Reluctance) -> str:
-    """Return what a change brings; empty if it does not pay for itself within the horizon.
+def gain(
+    current: Estimate, best: Estimate, objective: Objective, reluctance: Reluctance, horizon: float
+) -> str:
+    """Return what a change brings; empty if it does not pay for itself within so many seconds.
 
     Gain and price are both proportional to the samples per second, which therefore do not matter.
     """
@@ -81,7 +117,7 @@ def gain(current: Estimate, best: Estimate, objective: Objective, reluctance: Re
     if abs(saved) <= _LEAST_GAIN:
         return _speed_gain(current, best, reluctance)
     price = reluctance.switch_seconds * objective.late_cost
-    if saved * reluctance.horizon <= price or saved <= reluctance.gain * current.expected:
+    if saved * horizon <= price or saved <= reluctance.gain * current.expected:
         return ""
     if objective.late_cost * (current.late - best.late) > saved / 2:
         deadline = f"the deadline of {objective.deadline:g} s"

@@ -102,7 +102,8 @@ class Reluctance:
     """When a plan is kept although another looks better.
 
     Attributes:
-        horizon: seconds that a gain is expected to last.
+        horizon: seconds that a gain is expected to last when it is first seen.
+        trust: a gain of half the cost that has lasted is expected to last on for this many times as long.
         switch_seconds: what a change costs: as much as if all samples were late for so long.
         gain: least share of the expected cost that is worth a change.
         speed_gain: least share of the mean latency that is worth a change where the cost is the same.
@@ -110,6 +111,7 @@ class Reluctance:
     """
 
     horizon: float = 10.0
+    trust: float = 20.0
     switch_seconds: float = 0.5
     gain: float = 0.1
     speed_gain: float = 0.25

@@ -75,6 +75,40 @@ def test_a_gain_that_does_not_pay_for_the_change_within_the_horizon_is_left(
     )
 
 
+def seconds_until_a_change(current: Estimate, best: Estimate) -> int | None:
+    """Decide once a second for two minutes, and return when it was a change."""
+    standing = LONG_AGO
+    for now in range(120):
+        verdict = decide(standing, current, best, float(now))
+        if verdict.change:
+            return now
+        standing = verdict.standing
+    return None
+
+
+def test_a_cost_halved_for_some_time_pays_sooner_the_more_it_saves(good: Estimate, other: Estimate) -> None:
+    cheap = replace(good, cost=0.002, expected=0.002)
+    price = RELUCTANCE.switch_seconds * OBJECTIVE.late_cost
+
+    for saved in (0.0011, 0.0015, 0.0019):
+        better = replace(other, cost=cheap.cost - saved, expected=cheap.cost - saved)
+        waited = seconds_until_a_change(cheap, better)
+        assert waited == pytest.approx(price / saved / RELUCTANCE.trust, abs=1.0)
+
+
+def test_a_gain_that_breaks_off_or_is_risky_or_not_large_earns_no_trust(
+    good: Estimate, other: Estimate
+) -> None:
+    cheap = replace(good, cost=0.002, expected=0.002)
+    better = replace(other, cost=0.0009, expected=0.0009)
+    waiting = decide(LONG_AGO, cheap, better).standing
+
+    assert waiting.better_since == 0.0
+    assert decide(waiting, cheap, cheap, 4.0).standing.better_since is None
+    assert seconds_until_a_change(cheap, replace(better, late=0.03)) is None
+    assert seconds_until_a_change(cheap, replace(better, expected=0.0011)) is None
+
+
 def test_a_share_of_the_cost_that_noise_explains_is_left(good: Estimate, other: Estimate) -> None:
     dear = replace(good, cost=1.0, expected=1.0)
 
