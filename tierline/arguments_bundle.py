@@ -12,8 +12,7 @@ def add_bundle(command: Any) -> None:
     command.add_argument(
         "--model",
         metavar="FILE.py:NAME",
-        help="build: a function that returns the model and its example inputs, or a split with exits;"
-        " its code is run",
+        help="build: a function that returns model and example inputs, or a split; its code is run",
     )
     command.add_argument("--name", metavar="NAME", help="build: what the bundle is called (the class's name)")
     command.add_argument("--every", action="store_true", help="build: keep wide split points too")

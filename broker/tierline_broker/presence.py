@@ -64,8 +64,7 @@ class Presence:
         if isinstance(what, Tier):
             return bool(self.ready(what))
         if isinstance(what, str):
-            birth = self.births.get(what)
-            return birth is not None and birth.state == "ready"
+            return is_ready(self.births.get(what))
         return what(self)
 
     def apply(self, birth: Birth) -> None:
@@ -83,6 +82,11 @@ class Presence:
         _log.debug("node_changed", node=birth.node, state=birth.state, incarnation=birth.incarnation)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def is_ready(birth: Birth | None) -> bool:
+    """Return whether this is the birth of somebody who takes work."""
+    return birth is not None and birth.state == "ready"
 
 
 @asynccontextmanager

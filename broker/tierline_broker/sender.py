@@ -14,7 +14,7 @@ from tierline_broker.errors import CreditError, PublishError
 from tierline_broker.lifetime import running
 from tierline_broker.parts import part_size, split
 from tierline_broker.peers import Peer
-from tierline_broker.presence import Presence
+from tierline_broker.presence import Presence, is_ready
 from tierline_broker.receipts import Receipts
 from tierline_broker.records import PROBE, Birth, Credit, LinkReport, Work
 from tierline_broker.session import Session
@@ -107,7 +107,7 @@ class Sender:
         """Return the estimate of each link to a ready peer; its age counts from the last sizeable message."""
         now = self._loop.time()
         self._receipts.overdue(now)
-        ready = [peer for peer in self._receipts.peers() if _is_ready(self._presence.get(peer))]
+        ready = [peer for peer in self._receipts.peers() if is_ready(self._presence.get(peer))]
         reports = (self._receipts.report(peer, now) for peer in ready)
         return tuple(report for report in reports if report is not None)
 
@@ -134,7 +134,7 @@ class Sender:
 
     def _peer(self, name: str) -> Peer:
         birth = self._presence.get(name)
-        if birth is None or not _is_ready(birth):
+        if birth is None or not is_ready(birth):
             state = "not known here" if birth is None else birth.state
             raise CreditError(f"{name} is {state}; send to another node")
         peer = self._peers.get(name)
@@ -236,7 +236,7 @@ class Sender:
 
     def on_birth(self, birth: Birth, before: Birth | None) -> None:
         """Note that a peer, or we, have a new connection: what was on its way may be lost."""
-        if birth.node in self._peers and before is not None and _is_ready(birth):
+        if birth.node in self._peers and before is not None and is_ready(birth):
             self._ask(birth.node)
 
     def _ask(self, peer: str) -> None:
@@ -258,7 +258,7 @@ class Sender:
         async for _ in self._presence.changes():
             for name, peer in self._peers.items():
                 birth = self._presence.get(name)
-                if birth is not None and _is_ready(birth):
+                if birth is not None and is_ready(birth):
                     peer.born(birth)
                 else:
                     peer.gone("gone" if birth is None else birth.state)
@@ -274,10 +274,6 @@ class _Outward:
     sequence: int
     started: float  # when its sending was asked for
     until: float  # when to give up
-
-
-def _is_ready(birth: Birth | None) -> bool:
-    return birth is not None and birth.state == "ready"
 
 
 @asynccontextmanager

@@ -12,83 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tierline_scheduler.coding import Coding
-from tierline_scheduler.table import Floats, Ints, Table
+from tierline_scheduler.servers import Arrivals, Device, Hop, Load
+from tierline_scheduler.table import Floats, Table
+from tierline_scheduler.visits import Crossing, Service, cross, serve
 
 KNEE = 0.95
 """Utilisation from which waits grow along the tangent: still finite and ordered when overloaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What others ask of a node or link.
-
-    Attributes:
-        utilisation: share of its time.
-        pressure: sum over these flows of utilisation times seconds a piece of work, which is what one waits
-            for on average where there is time to spare.
-    """
-
-    utilisation: float = 0.0
-    pressure: float = 0.0
-
-    def plus(self, other: "Load") -> "Load":
-        """Both together."""
-        return Load(utilisation=self.utilisation + other.utilisation, pressure=self.pressure + other.pressure)
-
-    def minus(self, other: "Load") -> "Load":
-        """This without the other, never below nothing."""
-        return Load(
-            utilisation=max(0.0, self.utilisation - other.utilisation),
-            pressure=max(0.0, self.pressure - other.pressure),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """A node as the prediction needs it; all seconds as fast as the node is now.
-
-    Attributes:
-        ready_at: seconds to compute blocks 1..layer, for each layer from 0.
-        exit_seconds: of one exit.
-        codec_seconds: of one encode or one decode.
-        sd: relative spread of these seconds.
-        doubt: relative uncertainty of their mean.
-        max_layer: memory admits no block beyond.
-        backlog: samples that wait there beyond what the plans explain.
-        others: load from elsewhere.
-    """
-
-    name: str
-    ready_at: Floats
-    exit_seconds: float
-    codec_seconds: float
-    sd: float
-    doubt: float
-    max_layer: int
-    backlog: float
-    others: Load
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """A link as the prediction needs it; sds and doubt are relative, as a device's."""
-
-    rate: float
-    rate_sd: float
-    doubt: float  # of the rate's mean
-    rtt: float
-    rtt_sd: float
-    others: Load
-    coding: Coding | None = None  # None: frames as the table has them, coded in `codec_seconds`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
-    """Samples per second that a mobile node starts, and the relative uncertainty of that mean."""
-
-    rate: float
-    doubt: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,28 +43,9 @@ class Figures:
     mean_seconds: Floats  # over all samples
     work: Floats  # (N, K) compute seconds a sample at each leg
     sent_bytes: Floats  # a sample
-    crossing: "Crossing"
+    crossing: Crossing
     nodes: Usage
     links: Usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
-    """How samples get from leg to leg; (N, K) each, column k being the hop into leg k."""
-
-    codec: Ints  # place in `KNOWN`; -1 for the raw input
-    received_bytes: Floats
-    encode: Floats  # seconds, at the leg before
-    decode: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """Seconds of one visit, (N, K) each."""
-
-    compute: Floats  # blocks and exits only, averaged over all samples, those that never come here too
-    here: Floats  # until the sample may leave
-    onward: Floats  # what is added for a sample that travels on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,40 +95,6 @@ def stretch(utilisation: Floats) -> Floats:
     below = 1 / (1 - np.minimum(utilisation, KNEE))
     beyond: Floats = below + np.maximum(utilisation - KNEE, 0.0) / (1 - KNEE) ** 2
     return beyond
-
-
-def cross(table: Table, devices: Sequence[Device], hops: Sequence[Hop]) -> Crossing:
-    """Return how each candidate's samples get over these links."""
-    codec, received, encode, decode = (
-        table.codec.copy(), table.received_bytes.copy(), *(np.zeros(table.reach.shape) for _ in range(2))
-    )  # fmt: skip
-    for k, hop in enumerate(hops, start=1):
-        coded, layer = table.coded[:, k], table.start[:, k]
-        if hop.coding is None:
-            encode[:, k] = devices[k - 1].codec_seconds * coded
-            decode[:, k] = devices[k].codec_seconds * coded
-            continue
-        found = np.where(table.codec[:, k] < 0, hop.coding.chosen[layer], table.codec[:, k])
-        codec[:, k] = np.where(coded, found, -1)
-        received[:, k] = np.where(coded, hop.coding.frame_bytes[found, layer], received[:, k])
-        encode[:, k] = coded * hop.coding.encode[found, layer]
-        decode[:, k] = coded * hop.coding.decode[found, layer]
-    return Crossing(codec=codec, received_bytes=received, encode=encode, decode=decode)
-
-
-def serve(table: Table, across: Crossing, devices: Sequence[Device]) -> Service:
-    """Return the seconds that each candidate's legs take on these nodes."""
-    compute, here, onward = (np.zeros(table.reach.shape) for _ in range(3))
-    for k, device in enumerate(devices):
-        until = device.ready_at[table.pause[:, k]] - device.ready_at[table.start[:, k]]
-        until = until + device.exit_seconds * table.exits[:, k]
-        here[:, k] = until + across.decode[:, k]
-        compute[:, k] = table.reach[:, k] * until
-        if k + 1 < len(devices):
-            beyond = device.ready_at[table.stop[:, k]] - device.ready_at[table.pause[:, k]]
-            onward[:, k] = beyond + across.encode[:, k + 1]
-            compute[:, k] += table.reach[:, k + 1] * beyond
-    return Service(compute=compute, here=here, onward=onward)
 
 
 def _travel(

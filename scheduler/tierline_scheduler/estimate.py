@@ -6,12 +6,14 @@ from itertools import pairwise
 
 from tierline_broker import Plan, Tier
 from tierline_scheduler.candidates import Candidate, as_route
-from tierline_scheduler.cost import Crossing, Load, Usage
+from tierline_scheduler.cost import Usage
 from tierline_scheduler.model import KNOWN
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import Limits, Option, lateness
+from tierline_scheduler.servers import Load
 from tierline_scheduler.table import Floats
 from tierline_scheduler.view import Server
+from tierline_scheduler.visits import Crossing
 
 _LONGEST = 86_400.0  # what a plan record can say
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tierline_broker import Tier
-from tierline_scheduler.cost import Load
+from tierline_scheduler.servers import Load
 from tierline_scheduler.state import ClusterState
 from tierline_scheduler.view import Loads, Server, Traffic, background
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from tierline_broker import Tier
 from tierline_scheduler.chance import Tail, allowed_late, tail
-from tierline_scheduler.cost import Device, Figures, Hop, predict
+from tierline_scheduler.cost import Figures, predict
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
+from tierline_scheduler.servers import Device, Hop
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, Table
 from tierline_scheduler.view import Traffic, arrivals, device, hop, peers

@@ -8,7 +8,7 @@ import numpy as np
 
 from tierline_broker import Profile, Tier
 from tierline_scheduler.coding import hop_coding
-from tierline_scheduler.cost import Arrivals, Device, Hop, Load
+from tierline_scheduler.servers import Arrivals, Device, Hop, Load
 from tierline_scheduler.smoothing import PRIOR_SD
 from tierline_scheduler.state import ClusterState, LinkState, NodeState
 

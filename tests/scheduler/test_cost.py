@@ -6,8 +6,9 @@ import pytest
 
 from tierline_broker import Tier
 from tierline_scheduler.candidates import enumerate_candidates
-from tierline_scheduler.cost import KNEE, Arrivals, Device, Hop, Load, predict, stretch
+from tierline_scheduler.cost import KNEE, predict, stretch
 from tierline_scheduler.model import read_card
+from tierline_scheduler.servers import Arrivals, Device, Hop, Load
 from tierline_scheduler.table import make_table
 
 STEADY = Arrivals(rate=0.0, doubt=0.0)

@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from tierline_broker import Tier
 from tierline_scheduler import Objective
-from tierline_scheduler.cost import Arrivals, Device, Hop, Load, predict
+from tierline_scheduler.cost import predict
 from tierline_scheduler.fleet import (
     LEVELS,
     SHED,
@@ -38,6 +38,7 @@ from tierline_scheduler.fleet import rows as rows_module
 from tierline_scheduler.fleet.round import open_round
 from tierline_scheduler.fleet.rows import options
 from tierline_scheduler.model import read_card
+from tierline_scheduler.servers import Arrivals, Device, Hop, Load
 from tierline_scheduler.table import tables
 
 OBJECTIVE = Objective(accuracy_drop=0.02)

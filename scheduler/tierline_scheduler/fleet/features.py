@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tierline_broker import Tier
 from tierline_scheduler.candidates import Candidate
-from tierline_scheduler.cost import Crossing, Device, Hop, cross, serve
+from tierline_scheduler.servers import Device, Hop
 from tierline_scheduler.table import Floats, Ints, Table
+from tierline_scheduler.visits import Crossing, cross, serve
 
 Singles = NDArray[np.float32]
 

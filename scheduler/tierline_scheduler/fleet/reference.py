@@ -6,11 +6,11 @@ from itertools import combinations
 
 from tierline_broker import Profile, Tier
 from tierline_scheduler.coding import hop_coding
-from tierline_scheduler.cost import Hop, Load
 from tierline_scheduler.fleet.features import PlanTable, compile_plans
 from tierline_scheduler.model import read_card
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import accuracy_floor
+from tierline_scheduler.servers import Hop, Load
 from tierline_scheduler.state import NodeState
 from tierline_scheduler.table import tables
 from tierline_scheduler.view import DEFAULT_RATE, Traffic, device

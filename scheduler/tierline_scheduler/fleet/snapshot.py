@@ -11,7 +11,6 @@ import numpy as np
 from tierline_broker import Tier
 from tierline_scheduler.candidates import Candidate
 from tierline_scheduler.coding import hop_coding
-from tierline_scheduler.cost import Hop, Load
 from tierline_scheduler.fleet.attach import Member, attach
 from tierline_scheduler.fleet.devices import Fleet, Servers, Sites, device_features, make_fleet
 from tierline_scheduler.fleet.features import Feature, PlanTable, compile_plans
@@ -20,6 +19,7 @@ from tierline_scheduler.ledger import Ledger
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import accuracy_floor
+from tierline_scheduler.servers import Hop, Load
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Floats, tables
 from tierline_scheduler.view import Traffic, arrivals, device, hop, peers
