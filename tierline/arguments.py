@@ -121,6 +121,12 @@ def _node(commands: Any) -> None:
     _attached(command)
     command.add_argument("--bundle", default="text", metavar="NAME|DIR", help="which model (text)")
     command.add_argument(
+        "--runtime",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="what computes: onnx needs no torch, but a bundle with ONNX (torch)",
+    )
+    command.add_argument(
         "--slowdown",
         type=values.slowness,
         default=1.0,

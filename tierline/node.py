@@ -29,6 +29,7 @@ def _config(args: Namespace, name: str) -> NodeConfig:
             broker=broker_url(args.broker),
             site=args.site,
             bundle=args.bundle,
+            runtime=args.runtime,
             slowdown=args.slowdown,
             emulate=args.emulate is not None,
             bench_clock=args.bench_clock,

@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from tierline_models.agreement import label_by_model
     from tierline_models.arrays import Array
     from tierline_models.budgets import Limit, activations, measure_budgets
-    from tierline_models.bundle import Bundle, Sample
+    from tierline_models.bundle import Bundle, OnnxBundle, Sample, Served
     from tierline_models.card import ModelCardData, PointData, RouteData
-    from tierline_models.catalogue import load_bundle
+    from tierline_models.catalogue import load_bundle, load_served
     from tierline_models.codings import (
         CodecReport,
         Codings,
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from tierline_models.profiles.start import profile_at_start
     from tierline_models.profiles.stored import profile_of, shipped_profile
     from tierline_models.profiles.subject import Subject, subject_of
-    from tierline_models.segmented import Carried, ExitAnswer, SegmentedModel
+    from tierline_models.segmented import Carried, SegmentedModel
+    from tierline_models.served import ExitAnswer, ServedModel
     from tierline_models.snippets import Snippet, Source, load_ratings, load_snippets, normalise
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "ModelCardData",
     "ModelError",
     "ModelProfile",
+    "OnnxBundle",
     "PointBudget",
     "PointData",
     "PooledHead",
@@ -90,6 +92,8 @@ __all__ = [
     "Sample",
     "Scaled",
     "SegmentedModel",
+    "Served",
+    "ServedModel",
     "ShapeError",
     "SizeProfile",
     "Snippet",
@@ -113,6 +117,7 @@ __all__ = [
     "load",
     "load_bundle",
     "load_ratings",
+    "load_served",
     "load_snippets",
     "measure_budgets",
     "measure_device",
@@ -139,9 +144,9 @@ _NAMES = {
     "agreement": "label_by_model",
     "budgets": "Limit activations measure_budgets",
     "arrays": "Array",
-    "bundle": "Bundle Sample",
+    "bundle": "Bundle OnnxBundle Sample Served",
     "card": "ModelCardData PointData RouteData",
-    "catalogue": "load_bundle",
+    "catalogue": "load_bundle load_served",
     "codings": "CodecReport Codings PointBudget codings_from_files codings_to_files write_codings",
     "errors": "ActivationError BundleError FetchError InputError ModelError ShapeError SplitError",
     "graphs.cut": "split",
@@ -166,7 +171,8 @@ _NAMES = {
     "profiles.start": "profile_at_start",
     "profiles.stored": "profile_of shipped_profile",
     "profiles.subject": "Subject subject_of",
-    "segmented": "Carried ExitAnswer SegmentedModel",
+    "segmented": "Carried SegmentedModel",
+    "served": "ExitAnswer ServedModel",
     "snippets": "Snippet Source load_ratings load_snippets normalise",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

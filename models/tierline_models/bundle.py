@@ -4,11 +4,15 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from tierline_models.card import ModelCardData
 from tierline_models.codings import NOTHING, Codings
 from tierline_models.profiles.records import BundleProfile
-from tierline_models.segmented import SegmentedModel
+
+if TYPE_CHECKING:
+    from tierline_models.onnx.model import OnnxModel
+    from tierline_models.segmented import SegmentedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ class Bundle:
     name: str
     digest: str
     card: ModelCardData
-    model: SegmentedModel
+    model: "SegmentedModel"
     example: bytes  # a raw input of typical size, to profile and probe with; needs no data set
     sampler: Sampler
     codings: Codings = NOTHING  # what coding does at its split points
@@ -42,6 +46,22 @@ class Bundle:
         Fetches the data set at the first call; raises FetchError where that fails.
         """
         return self.sampler(split, seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxBundle:
+    """A model that onnxruntime is ready to run."""
+
+    name: str
+    digest: str
+    card: ModelCardData
+    model: "OnnxModel"
+    example: bytes
+    codings: Codings = NOTHING
+
+
+Served: TypeAlias = Bundle | OnnxBundle
+"""What a node runs."""
 
 
 def digest_of(name: str, architecture: int, files: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 from tierline_models.arrays import Array
 from tierline_models.card import ModelCardData, PointData
 from tierline_models.errors import BundleError
+from tierline_models.graphs.files import Files
 
 BUDGETS, CALIBRATIONS = "budgets.json", "calibrations.safetensors"
 FORMAT = 1
@@ -95,6 +96,13 @@ def codings_to_files(
         for part in PARTS
     }
     return {BUDGETS: (json.dumps(document, indent=1) + "\n").encode(), CALIBRATIONS: save(tensors)}
+
+
+def codings_beside(files: Files) -> Codings:
+    """What was measured of coding and stands beside a bundle's own files, if anything."""
+    if BUDGETS not in files or CALIBRATIONS not in files:
+        return NOTHING
+    return codings_from_files(*(files.check(name).read_bytes() for name in (BUDGETS, CALIBRATIONS)))
 
 
 def codings_from_files(budgets: bytes, calibrations: bytes) -> Codings:

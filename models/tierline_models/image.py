@@ -20,7 +20,8 @@ from tierline_models.fetch import Member, Package, fetch
 from tierline_models.pictures import shipped_photographs
 from tierline_models.pixels import ImageInput
 from tierline_models.profiles.stored import shipped_profile
-from tierline_models.segmented import Exit, SegmentedModel, alone
+from tierline_models.segmented import Exit, SegmentedModel
+from tierline_models.served import alone
 
 NAME = "image"
 ARCHITECTURE = 1  # to be raised whenever the same weights compute something else

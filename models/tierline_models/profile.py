@@ -4,7 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from tierline_models.segmented import Carried, SegmentedModel
+from tierline_models.served import ServedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class ModelProfile:
     scaled_by: float | None = None  # this machine's seconds over those of a shipped profile, if it is one
 
 
-def profile_model(model: SegmentedModel, example: bytes, *, budget_seconds: float = 2.0) -> ModelProfile:
+def profile_model(model: ServedModel, example: bytes, *, budget_seconds: float = 2.0) -> ModelProfile:
     """Measure for about `budget_seconds`, at least three passes.
 
     Each pass runs all blocks in order, as a request does: a block timed alone in a loop keeps its weights in
@@ -52,9 +52,9 @@ class _Pass:
     exits: float  # all together
 
 
-def _time_pass(model: SegmentedModel, example: bytes) -> _Pass:
+def _time_pass(model: ServedModel, example: bytes) -> _Pass:
     start = time.perf_counter()
-    x: Carried = model.preprocess(example)
+    x = model.preprocess(example)
     preprocess = time.perf_counter() - start
     blocks: list[float] = []
     exits = 0.0

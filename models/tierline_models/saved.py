@@ -12,9 +12,8 @@ from torch.utils._pytree import tree_leaves
 
 from tierline_models.bundle import Bundle
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
-from tierline_models.codings import BUDGETS, CALIBRATIONS, NOTHING, Codings, codings_from_files, with_codings
+from tierline_models.codings import NOTHING, codings_beside, with_codings
 from tierline_models.errors import BundleError
-from tierline_models.graphs.files import Files
 from tierline_models.graphs.load import follow, open_bundle
 from tierline_models.graphs.manifest import Manifest
 from tierline_models.graphs.operators import packet_of
@@ -22,10 +21,12 @@ from tierline_models.graphs.points import SplitPoint
 from tierline_models.graphs.program import Program, Ref, Weight
 from tierline_models.graphs.source import GraphSource
 from tierline_models.graphs.split import Split
+from tierline_models.onnx.about import About
 from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import profile_of
-from tierline_models.schema import extremes, tensors_reader
-from tierline_models.segmented import Carried, Exit, SegmentedModel, Travelling
+from tierline_models.schema import Specs, extremes, tensors_reader
+from tierline_models.segmented import Carried, Exit, SegmentedModel
+from tierline_models.served import Travelling
 from tierline_models.variations import make_samples, typical_input
 
 MOST_POINTS = 48  # that a planner is told of: it tries all pairs of them
@@ -57,6 +58,24 @@ class _Served:
     travelling: tuple[tuple[Travelling, ...], ...]  # by split point
     output: int  # which of the leaves that the model returns are logits
     labels: tuple[str, ...]
+    inputs: tuple[Specs, Specs]  # at their smallest and at their largest
+
+
+def about_saved(folder: Path) -> About:
+    """What nodes without torch must know of a bundle; raises BundleError where nodes cannot serve it."""
+    cut, manifest = open_bundle(folder)
+    if not isinstance(cut.source, GraphSource):
+        raise TypeError("a bundle holds a graph")
+    served, example = _serve(cut, cut.source.program, manifest), typical_input(cut)
+    return About(
+        card=_card(cut, len(example)),
+        labels=served.labels,
+        temperatures={one.layer: one.temperature for one in cut.exits} | {cut.layers: cut.temperature},
+        output=served.output,
+        travelling=served.travelling,
+        inputs=served.inputs,
+        example=example,
+    )
 
 
 def load_saved(folder: Path, *, max_layer: int | None = None) -> Bundle:
@@ -71,7 +90,7 @@ def load_saved(folder: Path, *, max_layer: int | None = None) -> Bundle:
         raise TypeError("a bundle holds a graph")
     served = _serve(cut, cut.source.program, manifest)
     example = typical_input(cut)
-    codings = NOTHING if cut.files is None else _codings(cut.files)
+    codings = NOTHING if cut.files is None else codings_beside(cut.files)
     return Bundle(
         name=cut.name,
         digest=cut.digest,
@@ -82,13 +101,6 @@ def load_saved(folder: Path, *, max_layer: int | None = None) -> Bundle:
         codings=codings,
         profile=profile_of(cut),
     )
-
-
-def _codings(files: Files) -> Codings:
-    """What was measured of coding and stands beside the bundle's own files, if anything."""
-    if BUDGETS not in files or CALIBRATIONS not in files:
-        return NOTHING
-    return codings_from_files(*(files.check(name).read_bytes() for name in (BUDGETS, CALIBRATIONS)))
 
 
 def _serve(cut: Split, program: Program, manifest: Manifest) -> _Served:
@@ -116,6 +128,7 @@ def _serve(cut: Split, program: Program, manifest: Manifest) -> _Served:
         travelling=tuple(_travelling(point, least, most) for point in cut.points),
         output=output,
         labels=labels,
+        inputs=(low, high),
     )
 
 

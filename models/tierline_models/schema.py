@@ -3,17 +3,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor
+from safetensors.numpy import load
 
+from tierline_models.arrays import Array, as_tensors
 from tierline_models.errors import BundleError, InputError
 from tierline_models.graphs.points import TensorSpec
 from tierline_models.pieces import TextInput
 from tierline_models.pixels import ImageInput
 from tierline_models.preprocessing import Preprocessing
+from tierline_models.served import item_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _HEADER_BYTES = 100_000  # of a file of tensors; a few names need far less
 
@@ -51,11 +56,17 @@ def extremes(chosen: Preprocessing | None, inputs: Sequence[TensorSpec]) -> tupl
     return tuple(low for low, _ in sized), tuple(high for _, high in sized)
 
 
-def tensors_reader(low: Specs, high: Specs) -> Callable[[bytes], tuple[Tensor, ...]]:
+def tensors_reader(low: Specs, high: Specs) -> "Callable[[bytes], tuple[Tensor, ...]]":
     """Read a raw input that is the tensors themselves: a safetensors file, checked in full."""
+    read = arrays_reader(low, high)
+    return lambda data: as_tensors(read(data))
+
+
+def arrays_reader(low: Specs, high: Specs) -> Callable[[bytes], tuple[Array, ...]]:
+    """The same, to arrays."""
     limit = _HEADER_BYTES + sum(one.bytes for one in high)
 
-    def read(data: bytes) -> tuple[Tensor, ...]:
+    def read(data: bytes) -> tuple[Array, ...]:
         if len(data) > limit:
             raise InputError(f"the input has {len(data)} bytes, this model takes {limit} at most")
         try:
@@ -69,13 +80,13 @@ def tensors_reader(low: Specs, high: Specs) -> Callable[[bytes], tuple[Tensor, .
             raise InputError(f"the input holds {got:.200}; this model takes {wanted}")
         for least, most in zip(low, high, strict=True):
             _check(given[most.name], least, most)
-        return tuple(given[one.name] for one in high)
+        return tuple(np.array(given[one.name]) for one in high)  # a copy, which may be written to
 
     return read
 
 
-def _check(tensor: Tensor, low: TensorSpec, high: TensorSpec) -> None:
-    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+def _check(array: Array, low: TensorSpec, high: TensorSpec) -> None:
+    shape, dtype = array.shape, str(array.dtype)
     within = len(shape) == len(high.shape) and all(
         a <= size <= b for a, size, b in zip(low.shape, shape, high.shape, strict=True)
     )
@@ -96,7 +107,7 @@ def _takes(spec: TensorSpec, shape: tuple[int, ...]) -> bool:
 
 
 def _sized(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
-    return replace(spec, shape=shape, bytes=prod(shape) * getattr(torch, spec.dtype).itemsize)
+    return replace(spec, shape=shape, bytes=prod(shape) * item_bytes(spec.dtype))
 
 
 def _told(spec: TensorSpec) -> str:

@@ -6,42 +6,17 @@ Layer k means "k blocks computed". Block 1 includes the embedding or stem, so la
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
+import ml_dtypes
 import torch
 from torch import Tensor, nn
 
-from tierline_models.errors import ActivationError, BundleError, ShapeError
+from tierline_models.arrays import Array
+from tierline_models.errors import BundleError
+from tierline_models.served import ExitAnswer, ServedModel, Travelling, damaged
 
 Carried = Tensor | tuple[Tensor, ...]
 """What passes between blocks: one tensor, or several that travel together."""
-
-Sizes = tuple[int | range, ...]
-"""What an activation may measure, dimension by dimension: one size, or a range of sizes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Travelling:
-    """One of the tensors that travel after a block."""
-
-    sizes: Sizes
-    dtype: str = "float32"
-    name: str = ""  # in the frame; one that travels alone needs none
-
-
-def alone(sizes: Sizes) -> tuple[Travelling, ...]:
-    """What travels where it is one tensor of float32."""
-    return (Travelling(sizes=sizes),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExitAnswer:
-    """What the exit after block `layer` says of one sample."""
-
-    layer: int
-    logits: tuple[float, ...]
-    label: str
-    confidence: float  # calibrated probability of `label`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +27,7 @@ class Exit:
     temperature: float = 1.0
 
 
-class SegmentedModel:
+class SegmentedModel(ServedModel):
     """Blocks 1..n of one model and the exits after some of them; holds weights, keeps no state of a sample.
 
     Everything runs without gradients, in eval mode, on a batch of one. What a block needs besides its
@@ -97,14 +72,9 @@ class SegmentedModel:
             preprocess=self._preprocess,
         )
 
-    def preprocess(self, data: bytes) -> Carried:
-        """Raw input to what block 1 takes; raises InputError."""
-        return self._preprocess(data)
-
     def run(self, x: Carried, first: int, last: int) -> Carried:
         """Bring a sample from layer `first` to layer `last`: blocks first+1..last."""
-        if not 0 <= first <= last <= len(self.blocks):
-            raise BundleError(f"this node holds blocks 1 to {len(self.blocks)}, not {first + 1} to {last}")
+        self._check_range(first, last)
         with torch.inference_mode():
             for block in self.blocks[first:last]:
                 x = block(x)
@@ -134,10 +104,7 @@ class SegmentedModel:
         """Answer at the exit after block `layer`; raises ActivationError if the values are no numbers."""
         logits = self.logits(layer, x)[0]
         if not torch.isfinite(logits).all():
-            raise ActivationError(
-                f"the exit after block {layer} gives values that are not finite; "
-                "the activation it was fed is damaged: send the sample again"
-            )
+            raise damaged(layer)
         best = int(logits.argmax())
         calibrated = torch.softmax(logits.double() / self.exits[layer].temperature, dim=0)
         return ExitAnswer(
@@ -152,50 +119,24 @@ class SegmentedModel:
         last = len(self.blocks)
         return self.logits(last, self.run(x, 0, last))
 
-    def travelling(self, layer: int) -> tuple[Travelling, ...]:
-        """The tensors that travel after block `layer`; raises ShapeError where there is no such block."""
-        self._check_layer(layer)
-        return self._travelling[layer - 1]
+    def to_arrays(self, carried: Carried) -> tuple[Array, ...]:
+        """What travels, as arrays that share its memory where they can."""
+        parts = (carried,) if isinstance(carried, Tensor) else carried
+        return tuple(_array_of(one.contiguous()) for one in parts)
 
-    def activation_bytes(self, layer: int) -> int:
-        """Bytes of the largest activation after block `layer`; raises ShapeError where there is none."""
-        return sum(
-            prod(map(_largest, part.sizes)) * getattr(torch, part.dtype).itemsize
-            for part in self.travelling(layer)
-        )
-
-    def check_activation(self, layer: int, shape: Sequence[int], dtype: str, name: str = "") -> None:
-        """Refuse a tensor that the block after `layer` cannot take, before anything runs on it.
-
-        Args:
-            layer: blocks computed by the sender.
-            shape: of the array as received.
-            dtype: its type as numpy or torch names it, `float32`.
-            name: which of those that travel there.
-        """
-        parts = {part.name: part for part in self.travelling(layer)}
-        if name not in parts:
-            raise ShapeError(
-                layer, f"tensors called {', '.join(parts) or 'nothing'}", f"one called {name!r:.40}"
-            )
-        part = parts[name]
-        fits = len(shape) == len(part.sizes) and all(map(_fits, shape, part.sizes))
-        if not fits or dtype.removeprefix("torch.") != part.dtype:
-            actual = f"{dtype} of shape ({', '.join(map(str, shape))})"
-            raise ShapeError(layer, f"{part.dtype} of shape ({', '.join(map(_named, part.sizes))})", actual)
-
-    def _check_layer(self, layer: int) -> None:
-        if not 1 <= layer <= len(self.blocks):
-            raise ShapeError(layer, f"activations after blocks 1 to {len(self.blocks)}", "of no block here")
+    def from_arrays(self, arrays: Sequence[Array]) -> Carried:
+        """What arrived, as tensors."""
+        tensors = tuple(map(_tensor_of, arrays))
+        return tensors[0] if len(tensors) == 1 else tensors
 
 
-def _largest(size: int | range) -> int:
-    return size.stop - 1 if isinstance(size, range) else size
+def _array_of(tensor: Tensor) -> Array:
+    if tensor.dtype is torch.bfloat16:  # which numpy itself lacks
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
 
 
-def _fits(size: int, allowed: int | range) -> bool:
-    return size in allowed if isinstance(allowed, range) else size == allowed
-
-
-def _named(allowed: int | range) -> str:
-    return f"{allowed.start} to {allowed.stop - 1}" if isinstance(allowed, range) else str(allowed)
+def _tensor_of(array: Array) -> Tensor:
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(array)

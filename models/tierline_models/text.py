@@ -26,7 +26,8 @@ from tierline_models.lora import merge
 from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, load_encoder
 from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import shipped_profile
-from tierline_models.segmented import Exit, SegmentedModel, alone
+from tierline_models.segmented import Exit, SegmentedModel
+from tierline_models.served import alone
 from tierline_models.snippets import load_snippets
 
 NAME = "text"

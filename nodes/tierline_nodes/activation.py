@@ -1,16 +1,13 @@
 """What travels between blocks as one frame: a tensor, or several by name."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
 from tierline_codecs import CODECS, Limits, decode_tensors, encode, encode_tensors
-from tierline_models import Carried, SegmentedModel, ShapeError
+from tierline_models import Array, ServedModel, ShapeError
 from tierline_nodes.coding import DEFAULT, Coded, Coder
 
 
-def pack(
-    model: SegmentedModel, coder: Coder, layer: int, carried: Carried, codec: str, rate: float | None
-) -> Coded:
+def pack(model: ServedModel, coder: Coder, layer: int, carried: Any, codec: str, rate: float | None) -> Coded:
     """Return what travels after block `layer` as a frame.
 
     Args:
@@ -24,20 +21,21 @@ def pack(
     Raises:
         CodecError: it cannot be encoded, as it holds values that are not finite.
     """
-    if isinstance(carried, Tensor):
-        array = carried.contiguous().numpy()
-        if carried.is_floating_point():
-            return coder.encode(array, layer, codec, rate)
-        payload = bytes(encode(array, codec="raw"))  # whole numbers
-        return Coded(payload=payload, codec="raw", array_bytes=array.nbytes, noted=())
+    arrays = model.to_arrays(carried)
+    size = sum(one.nbytes for one in arrays)
+    if len(arrays) == 1:
+        if _is_real(arrays[0]):
+            return coder.encode(arrays[0], layer, codec, rate)
+        payload = bytes(encode(arrays[0], codec="raw"))  # whole numbers
+        return Coded(payload=payload, codec="raw", array_bytes=size, noted=())
     known = codec if codec in CODECS else DEFAULT
-    parts = zip(model.travelling(layer), carried, strict=True)
-    payload = bytes(encode_tensors({part.name: one.contiguous() for part, one in parts}, codec=known))
+    parts = zip(model.travelling(layer), arrays, strict=True)
+    payload = bytes(encode_tensors({part.name: one for part, one in parts}, codec=known))
     noted = () if known == codec else ("codec-unknown",)
-    return Coded(payload=payload, codec=known, array_bytes=sum(one.nbytes for one in carried), noted=noted)
+    return Coded(payload=payload, codec=known, array_bytes=size, noted=noted)
 
 
-def unpack(model: SegmentedModel, coder: Coder, layer: int, frame: bytes, codec: str) -> Carried:
+def unpack(model: ServedModel, coder: Coder, layer: int, frame: bytes, codec: str) -> Any:
     """Return what block `layer` + 1 takes, checked before anything runs on it.
 
     Raises:
@@ -49,17 +47,19 @@ def unpack(model: SegmentedModel, coder: Coder, layer: int, frame: bytes, codec:
     if len(parts) < 2:
         array = coder.decode(frame, layer, codec, limits)
         model.check_activation(layer, array.shape, str(array.dtype))
-        return torch.from_numpy(array)
+        return model.from_arrays([array])
     arrays = decode_tensors(frame, limits)
     for name, array in arrays.items():
         model.check_activation(layer, array.shape, str(array.dtype), name)
     if len(arrays) < len(parts):
         raise ShapeError(layer, f"{len(parts)} tensors", f"{len(arrays)} of them")
-    return tuple(torch.from_numpy(arrays[part.name]) for part in parts)
+    return model.from_arrays([arrays[part.name] for part in parts])
 
 
-def widest(carried: Carried) -> Tensor:
-    """Return the largest tensor of floating-point numbers that travels, else of any."""
-    if isinstance(carried, Tensor):
-        return carried
-    return max(carried, key=lambda one: (one.is_floating_point(), one.numel()))
+def widest(model: ServedModel, carried: Any) -> Array:
+    """Return the largest array of floating-point numbers that travels, else of any."""
+    return max(model.to_arrays(carried), key=lambda one: (_is_real(one), one.size))
+
+
+def _is_real(array: Array) -> bool:
+    return array.dtype.kind not in "biu"

@@ -3,6 +3,7 @@
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tierline_broker import Tier
 
@@ -18,6 +19,7 @@ class NodeConfig:
     username: str | None = None
     password: str | None = None
     bundle: str | Path = "text"
+    runtime: Literal["torch", "onnx"] = "torch"  # what computes the blocks
     slowdown: float = 1.0  # emulates a device this many times slower
     emulate: bool = False  # read changing conditions as JSON lines from standard input
     bench_clock: bool = False  # stamp messages with the shared monotonic clock of one host

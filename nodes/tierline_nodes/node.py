@@ -27,7 +27,7 @@ from tierline_broker import (
     open_sender,
     running,
 )
-from tierline_models import Bundle, load_bundle
+from tierline_models import Served, load_served
 from tierline_nodes.coding import make_coder
 from tierline_nodes.compute import Compute, compute_thread
 from tierline_nodes.config import NodeConfig
@@ -91,11 +91,11 @@ def _birth(config: NodeConfig, state: Literal["ready", "lost"], incarnation: int
     )
 
 
-async def _prepare(config: NodeConfig, compute: Compute, incarnation: int) -> tuple[Bundle, Profile]:
+async def _prepare(config: NodeConfig, compute: Compute, incarnation: int) -> tuple[Served, Profile]:
     _log.info("bundle_loading", bundle=str(config.bundle))
 
-    def load() -> tuple[Bundle, Profile]:
-        bundle = load_bundle(config.bundle, max_layer=config.max_layer)
+    def load() -> tuple[Served, Profile]:
+        bundle = load_served(config.bundle, runtime=config.runtime, max_layer=config.max_layer)
         return bundle, measure_profile(bundle, config, incarnation, config.slowdown)
 
     bundle, profile = (await compute.run(load, emulate=False)).value
@@ -115,7 +115,7 @@ async def _prepare(config: NodeConfig, compute: Compute, incarnation: int) -> tu
 @asynccontextmanager
 async def _joined(
     config: NodeConfig,
-    bundle: Bundle,
+    bundle: Served,
     profile: Profile,
     conditions: Conditions,
     compute: Compute,

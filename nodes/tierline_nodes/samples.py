@@ -21,7 +21,7 @@ from tierline_broker import (
     Session,
     Work,
 )
-from tierline_models import Bundle
+from tierline_models import Served
 from tierline_nodes.alone import route_now
 from tierline_nodes.coding import Coder
 from tierline_nodes.compute import Compute, Ran
@@ -54,7 +54,7 @@ class Node:
     """What serving a sample needs, put together by `run_node`."""
 
     config: NodeConfig
-    bundle: Bundle
+    bundle: Served
     profile: Profile
     session: Session
     sender: Sender

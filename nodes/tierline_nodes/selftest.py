@@ -9,7 +9,7 @@ import structlog
 
 from tierline_broker import CodecCost, ModelCard, Profile
 from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, warm_up
-from tierline_models import Array, Bundle, Codings, profile_at_start
+from tierline_models import Array, Codings, Served, profile_at_start
 from tierline_nodes.activation import pack, unpack, widest
 from tierline_nodes.coding import DEFAULT, make_coder
 from tierline_nodes.config import NodeConfig
@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 COST_ROUNDS = 7
 
 
-def measure_profile(bundle: Bundle, config: NodeConfig, incarnation: int, slowdown: float) -> Profile:
+def measure_profile(bundle: Served, config: NodeConfig, incarnation: int, slowdown: float) -> Profile:
     """Measure this node's seconds per block, exit and codec (at most three seconds of work).
 
     Args:
@@ -48,7 +48,7 @@ def measure_profile(bundle: Bundle, config: NodeConfig, incarnation: int, slowdo
     )
 
 
-def warm_codecs(bundle: Bundle) -> None:
+def warm_codecs(bundle: Served) -> None:
     """Compile the codecs' kernels where they can be had and this model's activations are large."""
     layers = range(1, len(bundle.model.blocks))
     if max((bundle.model.activation_bytes(layer) for layer in layers), default=0) < WARM_FROM_BYTES:
@@ -61,7 +61,7 @@ def warm_codecs(bundle: Bundle) -> None:
         _log.info("kernels_ready", seconds=seconds)
 
 
-def codec_seconds(bundle: Bundle) -> float:
+def codec_seconds(bundle: Served) -> float:
     """Return the median seconds of one encode and decode of this model's first activation."""
     model = bundle.model
     carried, coder = (
@@ -77,7 +77,7 @@ def codec_seconds(bundle: Bundle) -> float:
     return median(rounds)
 
 
-def codec_costs(bundle: Bundle, slowdown: float) -> dict[str, CodecCost]:
+def codec_costs(bundle: Served, slowdown: float) -> dict[str, CodecCost]:
     """Return what each codec takes on this device, from the largest activation and a quarter of it.
 
     Args:
@@ -85,13 +85,13 @@ def codec_costs(bundle: Bundle, slowdown: float) -> dict[str, CodecCost]:
         slowdown: of the emulated device, part of what it takes.
     """
     model, layer = bundle.model, _widest(bundle)
-    array = widest(model.run(model.preprocess(bundle.example), 0, layer)).numpy()
+    array = widest(model, model.run(model.preprocess(bundle.example), 0, layer))
     parts = bundle.codings.calibrations.get(layer)
     calibration = None if parts is None else Calibration.from_arrays(parts)
     return {codec: _cost(codec, calibration, array, slowdown) for codec in _codecs(calibration)}
 
 
-def _widest(bundle: Bundle) -> int:
+def _widest(bundle: Served) -> int:
     """Return the layer among those held here whose activation is the largest."""
     last = max(1, len(bundle.model.blocks) - 1)
     return max(range(1, last + 1), key=bundle.model.activation_bytes)
@@ -135,7 +135,7 @@ def _coding_seconds(codec: str, calibration: Calibration | None, array: Array) -
     return min(rounds[0]), min(rounds[1])
 
 
-def time_first_block(bundle: Bundle) -> Spent:
+def time_first_block(bundle: Served) -> Spent:
     """Return what the first block takes right now, to notice a device that changed."""
     model = bundle.model
     x = model.preprocess(bundle.example)

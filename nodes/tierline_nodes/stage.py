@@ -1,10 +1,11 @@
 """Take one sample through this node's stage, in the worker thread: decode, run, decide, encode."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tierline_broker import RAW_INPUT, Answer, Route, Tier, Work
 from tierline_codecs import CodecError
-from tierline_models import ActivationError, Bundle, Carried, InputError
+from tierline_models import ActivationError, InputError, Served
 from tierline_nodes.activation import pack, unpack
 from tierline_nodes.coding import Coder
 from tierline_nodes.errors import SampleError
@@ -30,7 +31,7 @@ class Passed:
 
 
 def pass_stage(
-    bundle: Bundle, coder: Coder, work: Work, route: Route, tier: Tier, rate: float | None = None
+    bundle: Served, coder: Coder, work: Work, route: Route, tier: Tier, rate: float | None = None
 ) -> Passed:
     """Bring the sample to the end of this stage and decide where it goes.
 
@@ -71,7 +72,7 @@ def pass_stage(
     return _packed(bundle, passed, coder, decision.stage.codec, work, state, rate)
 
 
-def _reach(bundle: Bundle, work: Work, route: Route) -> int:
+def _reach(bundle: Served, work: Work, route: Route) -> int:
     """Return the layer that this stage ends at; the node must hold its blocks."""
     held, exits = len(bundle.model.blocks), tuple(bundle.model.exits)
     if len(route.stages) == 1 and (not exits or work.layer >= exits[-1]):
@@ -82,7 +83,7 @@ def _reach(bundle: Bundle, work: Work, route: Route) -> int:
     return last
 
 
-def _received(bundle: Bundle, coder: Coder, work: Work) -> Carried:
+def _received(bundle: Served, coder: Coder, work: Work) -> Any:
     """Return what block `work.layer` + 1 takes: the prepared input, or the activation that arrived."""
     try:
         if work.codec == RAW_INPUT:
@@ -97,7 +98,7 @@ def _received(bundle: Bundle, coder: Coder, work: Work) -> Carried:
         raise SampleError("bad-activation", str(exc)) from exc
 
 
-def _answer(bundle: Bundle, layer: int, state: Carried) -> Answer:
+def _answer(bundle: Served, layer: int, state: Any) -> Answer:
     try:
         found = bundle.model.exit(layer, state)
     except ActivationError as exc:
@@ -106,12 +107,12 @@ def _answer(bundle: Bundle, layer: int, state: Carried) -> Answer:
 
 
 def _packed(
-    bundle: Bundle,
+    bundle: Served,
     passed: Passed,
     coder: Coder,
     codec: str,
     work: Work,
-    state: Carried,
+    state: Any,
     rate: float | None,
 ) -> Passed:
     """Return `passed` with what travels on: the raw input where the plan says so and it came here raw."""

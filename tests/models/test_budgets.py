@@ -28,7 +28,8 @@ from tierline_models import (
 from tierline_models.budgets import at_most
 from tierline_models.card import ModelCardData, PointData, RouteData
 from tierline_models.codings import BUDGETS, CALIBRATIONS, with_codings
-from tierline_models.segmented import Exit, alone
+from tierline_models.segmented import Exit
+from tierline_models.served import alone
 
 COUNT = 1000
 NORM = 1000.0  # of an activation: all in a third value, which no exit looks at

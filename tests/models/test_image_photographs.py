@@ -16,7 +16,8 @@ from tierline_models import (
 from tierline_models.crops import CROPS, crops
 from tierline_models.fetch import Member, Package
 from tierline_models.pictures import SHIPPED, shipped_photographs
-from tierline_models.segmented import Exit, alone
+from tierline_models.segmented import Exit
+from tierline_models.served import alone
 
 
 def write(folder: Path, *names: str) -> None:

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from tierline_models import ActivationError, BundleError, SegmentedModel, ShapeError
-from tierline_models.segmented import Exit, alone
+from tierline_models.segmented import Exit
+from tierline_models.served import alone
 
 
 class Add(nn.Module):

@@ -43,14 +43,15 @@ PUBLIC = {
     "tierline_models": """
         ActivationError Array Block BlockCosts BlockSeconds Bundle BundleError BundleProfile Carried
         CodecFigure CodecReport Codings DeviceProfile Embedding ExitAnswer FetchError ImageHead
-        ImageInput InputError Limit LoraLinear ModelCardData ModelError ModelProfile PointBudget
-        PointData PooledHead RouteData Sample Scaled SegmentedModel ShapeError SizeProfile Snippet
-        Source Split SplitError SplitExit SplitPoint Subject TensorSpec TextInput TokenHead
-        activations adapt attach block_costs codings_from_files codings_to_files device_class
-        label_by_model load load_bundle load_ratings load_snippets measure_budgets measure_device
-        normalise one_thread onnx_differences photographs pretrained_encoder pretrained_tokenizer
-        profile_at_start profile_model profile_of read_profile scale shipped_profile sizes_to_measure
-        split subject_of write_codings
+        ImageInput InputError Limit LoraLinear ModelCardData ModelError ModelProfile OnnxBundle
+        PointBudget PointData PooledHead RouteData Sample Scaled SegmentedModel Served ServedModel
+        ShapeError SizeProfile Snippet Source Split SplitError SplitExit SplitPoint Subject
+        TensorSpec TextInput TokenHead activations adapt attach block_costs codings_from_files
+        codings_to_files device_class label_by_model load load_bundle load_ratings load_served
+        load_snippets measure_budgets measure_device normalise one_thread onnx_differences
+        photographs pretrained_encoder pretrained_tokenizer profile_at_start profile_model
+        profile_of read_profile scale shipped_profile sizes_to_measure split subject_of
+        write_codings
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError codec_costs run_node

@@ -1,6 +1,7 @@
 """Put every block and exit of a bundle beside its weights as ONNX."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tierline_models.errors import BundleError
@@ -12,8 +13,10 @@ from tierline_models.graphs.points import TensorSpec
 from tierline_models.graphs.program import Program
 from tierline_models.graphs.save import attach
 from tierline_models.graphs.source import GraphSource
+from tierline_models.onnx.about import ABOUT, about_to_json
 from tierline_models.onnx.places import Places
 from tierline_models.onnx.write import to_onnx
+from tierline_models.saved import about_saved
 
 
 def attach_onnx(folder: str | Path) -> None:
@@ -39,6 +42,8 @@ def attach_onnx(folder: str | Path) -> None:
         tensors = manifest.points[entry.about.layer - 1].tensors
         part = {f"exits/{entry.about.layer:04}.onnx": leave.range()}
         written |= _write(listed, entry.weights, leave.program, tensors, part)
+    with suppress(BundleError):  # no model of one answer: its blocks run, but nodes do not serve it
+        written[ABOUT] = about_to_json(about_saved(folder))
     attach(folder, written)
 
 
