@@ -12,6 +12,7 @@ from torch import nn
 
 import tierline
 from tests.models.bundles import forge, reseal
+from tests.models.heads import with_an_exit
 from tests.models.zoo import ZOO, decoder, encoder_decoder, resnet50, unet
 from tierline_models import BundleError, SplitError, split
 from tierline_models.graphs.operators import quickest
@@ -348,19 +349,22 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_a_bundle_crosses_versions_of_torch_both_ways(make: Any, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    split(*make()).save(ours)
+    with_an_exit(split(*make())).save(ours)
     script = (
-        "import sys, torch, tierline; from tests.models import zoo; torch.set_num_threads(1);"
-        "print(torch.__version__, max(tierline.load(sys.argv[1]).differences()));"
-        f"tierline.split(*zoo.{make.__name__}()).save(sys.argv[2])"
+        "import sys, torch, tierline; from tests.models import heads, zoo;"
+        "torch.set_num_threads(1); loaded = tierline.load(sys.argv[1]);"
+        "print(torch.__version__, max(loaded.differences() + loaded.exit_differences()));"
+        f"heads.with_an_exit(tierline.split(*zoo.{make.__name__}())).save(sys.argv[2])"
     )
     command = [os.environ["TIERLINE_OTHER_PYTHON"], "-c", script, str(ours), str(theirs)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     version, difference = done.stdout.split()
+    loaded = tierline.load(theirs)
 
     assert version != torch.__version__
     assert float(difference) < 1e-5
-    assert max(tierline.load(theirs).differences()) < 1e-5
+    assert max(loaded.differences() + loaded.exit_differences()) < 1e-5
+    assert len(loaded.exits) == 1
 
 
 def _use(folder: Path) -> None:

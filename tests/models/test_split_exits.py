@@ -11,14 +11,12 @@ from torch import Tensor, nn
 
 import tierline
 from tests.models.bundles import edit_json, forge, reseal
+from tests.models.heads import head_for
 from tests.models.zoo import ZOO, decoder, unet
 from tierline_models import (
     BundleError,
-    ImageHead,
-    PooledHead,
     Split,
     SplitError,
-    SplitPoint,
     TokenHead,
     attach,
     split,
@@ -29,30 +27,6 @@ from tierline_models import (
 def _seeded() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-
-
-class Everything(nn.Module):
-    """The mean of each tensor that travels, whatever it is, and one linear layer."""
-
-    def __init__(self, tensors: int, labels: int) -> None:
-        super().__init__()
-        self.classify = nn.Linear(tensors, labels)
-
-    def forward(self, *carried: Tensor) -> Tensor:
-        return self.classify(torch.stack([one.float().flatten(1).mean(1) for one in carried], 1))
-
-
-def head_for(point: SplitPoint, labels: int = 3) -> nn.Module:
-    """The ready-made head for what travels there."""
-    shape = point.tensors[0].shape
-    if len(point.tensors) > 1:
-        return Everything(len(point.tensors), labels)
-    kinds: dict[int, Callable[[], nn.Module]] = {
-        2: lambda: PooledHead(shape[1], labels),
-        3: lambda: TokenHead(shape[2], labels),
-        4: lambda: ImageHead(shape[1], labels),
-    }
-    return kinds[len(shape)]()
 
 
 @pytest.fixture(scope="module")
