@@ -110,7 +110,7 @@ def deadline_for(pace: Pace, best: World, worst: World, rate: float) -> float:
     shared = _with_margin(pace.first, rate) + cloud
     alone = _with_margin(pace.phone, rate)
     least = 1.05 * max(cloud, _answered(pace, best, Tier.EDGE, rate))
-    return round(max(_LEAST, least, min(1.25 * shared, 0.7 * alone)), 3)
+    return round(max(_LEAST, least, min(1.5 * shared, 0.7 * alone)), 3)
 
 
 def _answered(pace: Pace, world: World, tier: Tier, rate: float) -> float:

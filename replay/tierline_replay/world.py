@@ -47,7 +47,7 @@ GOOD = World(
     uplink=2.5e6,
     rtt={Tier.EDGE: 0.01, Tier.CLOUD: 0.03},
 )
-UPLINK_FACTOR, EDGE_FACTOR = 20, 40
+UPLINK_FACTOR, EDGE_FACTOR = 20, 30
 """How many times slower uplink and edge become, if the uplink bears it."""
 WORSE_AT, BETTER_AT = 0.35, 0.62
 """Shares of the run after which the world becomes worse, and better again."""

@@ -14,7 +14,7 @@ from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.view import server_name
 
 _LEAST_GAIN = 1e-6  # seconds of work a sample; less is rounding
-_SURE = 0.5  # of the share of samples that may be late
+_SURE = 0.7  # of the share of samples that may be late
 _LARGE = 0.5  # of the cost; smaller gains come and go with the noise
 
 

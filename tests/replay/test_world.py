@@ -24,7 +24,7 @@ def test_the_demo_is_good_then_worse_then_good_again() -> None:
 
 def test_the_bad_uplink_still_carries_what_it_must() -> None:
     assert worse(600_000).uplink == GOOD.uplink / 4
-    assert worse(600_000).name == "uplink 4 times slower, edge 40 times slower"
+    assert worse(600_000).name == "uplink 4 times slower, edge 30 times slower"
     assert worse(0.0).uplink == GOOD.uplink / 20
     assert worse(1e9).uplink == GOOD.uplink / 2
 
@@ -44,7 +44,7 @@ def test_nodes_are_told_what_they_emulate_and_no_more() -> None:
 def test_a_change_is_told_to_those_whom_it_concerns() -> None:
     told = differences(lines(GOOD), lines(BAD))
 
-    assert told == {Tier.MOBILE: {"uplink_bytes_per_second": 0.125e6}, Tier.EDGE: {"slowdown": 120.0}}
+    assert told == {Tier.MOBILE: {"uplink_bytes_per_second": 0.125e6}, Tier.EDGE: {"slowdown": 90.0}}
     assert differences(lines(GOOD), lines(GOOD)) == {}
 
 

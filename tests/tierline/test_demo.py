@@ -87,7 +87,7 @@ def test_the_demo_prints_exactly_one_document_and_tells_its_story_elsewhere(
     out, err = finished
 
     assert len(out.splitlines()) == 1
-    assert "now: uplink 20 times slower, edge 40 times slower" in err
+    assert "now: uplink 20 times slower, edge 30 times slower" in err
 
 
 @pytest.mark.timeout(240)
