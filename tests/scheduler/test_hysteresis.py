@@ -105,7 +105,7 @@ def test_a_gain_that_breaks_off_or_is_risky_or_not_large_earns_no_trust(
 
     assert waiting.better_since == 0.0
     assert decide(waiting, cheap, cheap, 4.0).standing.better_since is None
-    assert seconds_until_a_change(cheap, replace(better, late=0.06)) is None
+    assert seconds_until_a_change(cheap, replace(better, late=0.04)) is None
     assert seconds_until_a_change(cheap, replace(better, expected=0.0011)) is None
 
 
