@@ -309,22 +309,6 @@ def test_compiled_tails_take_what_eager_heads_give(name: str) -> None:
             assert off <= 1e-5 * max(float(one.abs().max()) for one in tree_leaves(model(*repeated)))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_segment_on_a_cuda_device_holds_its_weights_there_and_agrees() -> None:
-    model, inputs = resnet50()
-    cut = split(model, inputs)
-    head, tail = cut.head(5), cut.tail(5, device="cuda")
-    with torch.no_grad():
-        answer = tail(head(*inputs).cuda())
-
-    assert {one.device.type for one in tail.state_dict().values()} == {"cuda"}
-    assert {one.device.type for one in head.state_dict().values()} == {"cpu"}
-    assert torch.allclose(answer.cpu(), model(*inputs), rtol=1e-3, atol=1e-4)
-    again = cut.tail(6, device="cuda")
-    ours = {one.data_ptr() for one in tail.state_dict().values()}
-    assert {one.data_ptr() for one in again.state_dict().values()} <= ours  # one copy for all segments there
-
-
 def test_the_fused_fast_path_of_torchs_encoder_is_off_by_rounding_and_without_it_nothing_is() -> None:
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 128, batch_first=True), 2).eval()
     x = torch.randn(2, 9, 64)

@@ -1,7 +1,8 @@
 """Split at module boundaries that the user lists, for models that cannot be traced."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -38,11 +39,24 @@ class Chain(nn.Sequential):
         return given
 
 
+class Copies:
+    """Modules on another device, each copied there once; weights that several share are one there too."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._memo: dict[int, Any] = {}
+
+    def of(self, module: nn.Module) -> nn.Module:
+        """That module's copy, made the first time."""
+        return copy.deepcopy(module, self._memo).to(self._device)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainSource:
     """Segments made of whole modules."""
 
     modules: tuple[nn.Module, ...]
+    _elsewhere: dict[torch.device, Copies] = field(default_factory=dict)
 
     @property
     def home(self) -> torch.device:
@@ -56,9 +70,12 @@ class ChainSource:
         return len(self.modules)
 
     def make(self, first: int, last: int, device: torch.device | None) -> nn.Module:
-        """A module of blocks first+1..last."""
-        chain = Chain(*self.modules[first:last])
-        return chain if device is None else chain.to(device)
+        """A module of blocks first+1..last; the model itself stays where it is."""
+        wanted = self.modules[first:last]
+        if device is None or device == self.home:
+            return Chain(*wanted)
+        copies = self._elsewhere.setdefault(device, Copies(device))
+        return Chain(*map(copies.of, wanted))
 
 
 def chain_of(
