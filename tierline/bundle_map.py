@@ -128,8 +128,8 @@ def to_svg(name: str, blocks: Sequence[Block], best: Sequence[Best]) -> str:
 def _drawn(block: Block, top: int, width: float, best: str) -> list[str]:
     label = f"{block.bytes:,} · {block.flops / 1e6:.1f} MFLOP · {block.carries[:44]}"
     label += "" if block.seconds is None else f" · {block.seconds * 1e3:.2f} ms"
-    marks = f'<tspan fill="{_EXITS}"> ◆</tspan>' if block.exit else ""
-    marks += f'<tspan fill="{_BEST}" font-weight="bold"> ← {escape(best)}</tspan>' if best else ""
+    marks = f'<tspan dx="6" fill="{_EXITS}">◆</tspan>' if block.exit else ""
+    marks += f'<tspan fill="{_BEST}" dx="6" font-weight="bold">← {escape(best)}</tspan>' if best else ""
     return [
         f'<text x="12" y="{top + 14}" font-size="12">{block.layer}</text>',
         f'<rect x="40" y="{top}" width="{width:.1f}" height="18" fill="{_BARS}"/>',
