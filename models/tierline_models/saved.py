@@ -97,7 +97,7 @@ def load_saved(folder: Path, *, max_layer: int | None = None) -> Bundle:
         card=with_codings(_card(cut, len(example)), codings),
         model=_model(served, max_layer),
         example=example,
-        sampler=partial(make_samples, folder, example),
+        sampler=partial(make_samples, partial(load_saved, folder), example),
         codings=codings,
         profile=profile_of(cut),
     )

@@ -2,14 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from tierline_models.agreement import label_by_model
-from tierline_models.bundle import Sample
+from tierline_models.bundle import Bundle, Sample
 from tierline_models.crops import crops, example_jpeg
 from tierline_models.errors import InputError
 from tierline_models.graphs.split import Split
@@ -34,11 +33,9 @@ def typical_input(cut: Split) -> bytes:
             return save({spec.name: one[:1].contiguous() for spec, one in inputs})
 
 
-def make_samples(folder: Path, example: bytes, split: str, seed: int) -> list[Sample]:
+def make_samples(opened: Callable[[], Bundle], example: bytes, split: str, seed: int) -> list[Sample]:
     """Variations of the example, labelled by what the unsplit model says: agreement stands for accuracy."""
-    from tierline_models.saved import load_saved
-
-    bundle = load_saved(folder)
+    bundle = opened()
     data = [one for one in _variations(example, split) if _reads(bundle.model.preprocess, one)]
     samples = label_by_model(bundle.model, bundle.digest, data)
     random.Random(seed).shuffle(samples)
