@@ -51,6 +51,14 @@ def _train(command: Any) -> None:
         metavar="K,K",
         help="after which blocks (1,2,3,4,5,6)",
     )
+    recipe.add_argument(
+        "--rival-seeds",
+        type=seeds,
+        default=(),
+        metavar="S,S",
+        help="of these, train the last exit alone too: all-cloud is then the better one (none)",
+    )
+    recipe.add_argument("--attentive", action="store_true", help="heads learn which words to look at")
     recipe.add_argument("--adapter", action="store_true", help="train small matrices beside the encoder")
     recipe.add_argument(
         "--weighting", choices=("depth", "equal"), default="depth", help="of the exits' losses (depth)"

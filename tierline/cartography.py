@@ -98,7 +98,10 @@ def _report(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
             "" if lead is None else f"{found.corrected[name]:.3f}",
         )
     console().print(table)
-    print(f"all-cloud is the exit after block {found.full}; settings sealed as {found.sealed[:16]}")
+    print(
+        f"all-cloud is {found.all_cloud}, {found.all_cloud_accuracy:.1%} right; "
+        f"settings sealed as {found.sealed[:16]}"
+    )
     print("ahead by: points of accuracy of ours at equal cost; p after Holm's correction")
     if pools is not None:
         told = ", ".join(f"{name} {share:.0%}" for name, share in _shares(pools))
@@ -114,7 +117,7 @@ def _document(found: "Evaluation", pools: "Pools | None") -> dict[str, Any]:
     return {
         "task": found.task,
         "exits": found.exits,
-        "all_cloud": found.full,
+        "all_cloud": {"is": found.all_cloud, "accuracy": found.all_cloud_accuracy},
         "accuracy": found.accuracy,
         "sealed": found.sealed,
         "pools": None if pools is None else pools.told(),

@@ -36,8 +36,12 @@ def main(args: Namespace) -> int:
         table=Path(args.table) if args.table else None,
         columns=columns,
     )
-    folders = []
-    for seed in args.seeds:
+    folders: dict[str, list[Path]] = {"seed": [], "rival": []}
+    if not set(args.rival_seeds) <= set(args.seeds):
+        raise UsageError("--rival-seeds are among the --seeds")
+    planned = [("seed", args.exits, seed) for seed in args.seeds]
+    planned += [("rival", args.exits[-1:], seed) for seed in args.rival_seeds]
+    for kind, exits, seed in planned:
         recipe = Recipe(
             seed=seed,
             epochs=args.epochs,
@@ -46,11 +50,12 @@ def main(args: Namespace) -> int:
             dropout=args.dropout,
             alternate=args.alternate,
             adapter=args.adapter,
+            attentive=args.attentive,
         )
-        folder = out / f"seed-{seed}"
-        with _told(f"{task.name}, seed {seed}") as report:
-            folders.append(train_task(task, args.exits, recipe, folder, report).parent)
-    records = gather(task, folders)
+        folder = out / f"{kind}-{seed}"
+        with _told(f"{task.name}, {kind} {seed}") as report:
+            folders[kind].append(train_task(task, exits, recipe, folder, report).parent)
+    records = gather(task, folders["seed"], rivals=folders["rival"])
     path = out / f"{task.name}.npz"
     save_records(path, records)
     _tell(args, path, records)

@@ -23,6 +23,7 @@ class Part:
     logits: Float  # (S, X, N, C)
     hidden: Float | None = None  # (S, X, N, P), principal components of what each exit's head sees
     embedding: Float | None = None  # (N, Q), principal components of the mean embedding, before layer 1
+    rival: Float | None = None  # (R, N, C), logits of single-exit fine-tunes of R of the seeds
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,7 +75,7 @@ def save_records(path: Path, records: Records) -> None:
         arrays["train_embedding"] = records.train_embedding.astype(np.float16)
     for name, part in records.parts.items():
         arrays |= {f"{name}/ids": part.ids, f"{name}/labels": part.labels.astype(np.uint8)}
-        for field in ("logits", "hidden", "embedding"):
+        for field in ("logits", "hidden", "embedding", "rival"):
             if (found := getattr(part, field)) is not None:
                 arrays[f"{name}/{field}"] = found.astype(np.float16)
     head = {"task": records.task, "classes": records.classes, "exits": records.exits, "seeds": records.seeds}
@@ -117,6 +118,7 @@ def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> Part:
         logits=arrays[f"{name}/logits"].astype(np.float64),
         hidden=_wide(arrays.get(f"{name}/hidden")),
         embedding=_wide(arrays.get(f"{name}/embedding")),
+        rival=_wide(arrays.get(f"{name}/rival")),
     )
 
 
@@ -133,5 +135,8 @@ def _check(path: Path, records: Records) -> None:
             part.logits.shape == (seeds, exits, len(part), classes) and part.ids.shape == part.labels.shape
         )
         fits &= bool(np.isfinite(part.logits).all()) and bool((part.labels < classes).all())
+        if part.rival is not None:
+            fits &= part.rival.shape[1:] == (len(part), classes) and 1 <= len(part.rival) <= seeds
+            fits &= bool(np.isfinite(part.rival).all())
     if not fits or not np.isfinite(records.train_true).all():
         raise RecordError(f"the arrays of {path} do not fit together; make it again")

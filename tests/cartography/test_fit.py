@@ -22,7 +22,7 @@ from tierline_cartography import (
 from tierline_cartography.training.checkpoint import NAME
 from tierline_cartography.training.examples import batches, padded
 from tierline_cartography.training.loss import exit_weights, joint_loss
-from tierline_cartography.training.networks import ExitEncoder
+from tierline_cartography.training.networks import AttentiveHead, ExitEncoder
 from tierline_models import Block, Embedding, split
 
 RECIPE = Recipe(epochs=3, batch=8, rate=5e-3, head_rate=5e-3, precision="fp32")
@@ -205,9 +205,10 @@ def test_distillation_draws_early_exits_to_the_last_and_leaves_the_last_alone():
     torch.testing.assert_close(alone, last.grad)
 
 
-def tiny_encoder(*, adapter: bool = False) -> ExitEncoder:
+def tiny_encoder(*, adapter: bool = False, attentive: bool = False) -> ExitEncoder:
     torch.manual_seed(0)
-    return ExitEncoder(Embedding(), [Block(), Block()], (1, 2), 2, dropout=0.1, adapter=adapter)
+    blocks = [Block(), Block()]
+    return ExitEncoder(Embedding(), blocks, (1, 2), 2, dropout=0.1, adapter=adapter, attentive=attentive)
 
 
 def texts() -> Examples:
@@ -234,11 +235,12 @@ def test_the_encoder_learns_whole_or_by_adapters_and_keeps_its_embedding(adapter
     frozen = {name for name in before if ".frozen." in name}
     assert not changed & frozen
     assert ("blocks.0.query.down" in changed) == adapter == bool(frozen)
-    assert {"heads.1.classify.weight", "heads.2.classify.weight"} <= changed
+    assert {"heads.1.head.classify.weight", "heads.2.head.classify.weight"} <= changed
 
 
-def test_a_text_in_a_batch_is_answered_as_it_is_alone():
-    network, examples = tiny_encoder(), texts()
+@pytest.mark.parametrize("attentive", [False, True])
+def test_a_text_in_a_batch_is_answered_as_it_is_alone(attentive):
+    network, examples = tiny_encoder(attentive=attentive), texts()
     exact = Recipe(precision="fp32")
 
     together = answer(network, examples, exact)
@@ -246,6 +248,30 @@ def test_a_text_in_a_batch_is_answered_as_it_is_alone():
 
     np.testing.assert_allclose(together.logits, np.stack(alone, 1), atol=1e-4)
     assert [one.shape for one in together.features] == [(12, 384)] * 2
+
+
+def test_an_attentive_head_starts_near_the_mean_and_learns_to_look_past_what_does_not_matter():
+    torch.manual_seed(0)
+    head = AttentiveHead(8, 2)
+    words, mask = torch.randn(64, 12, 8), torch.ones(64, 12, dtype=torch.bool)
+    mask[:, 10:] = False
+    telling = torch.arange(64) % 2
+    words[:, :, 0] = 0.0
+    words[torch.arange(64), torch.arange(64) % 10, 0] = 6.0 * telling - 3.0  # one word of ten says it
+
+    torch.testing.assert_close(head(words, mask)[1], words[:, :10].mean(1), atol=0.5, rtol=0)
+    optimiser = torch.optim.Adam(head.parameters(), lr=0.03)
+    for _ in range(150):
+        loss = nn.functional.cross_entropy(head(words, mask)[0], telling)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+
+    assert (head(words, mask)[0].argmax(-1) == telling).float().mean() == 1.0
+    weights = head.query(words).masked_fill(~mask.unsqueeze(-1), float("-inf")).softmax(1).amax(-1)  # (B, T)
+    assert (weights.argmax(1) == torch.arange(64) % 10).float().mean() > 0.5
+    words[:, 10:] = 1e3  # padding is not looked at
+    assert (head(words, mask)[0].argmax(-1) == telling).all()
 
 
 def _only(examples: Examples, place: int) -> Examples:

@@ -19,6 +19,7 @@ def make_records(seed: int = 0) -> Records:
             labels=source.integers(0, 2, count),
             logits=source.normal(size=(seeds, exits, count, 2)).astype(np.float16).astype(np.float64),
             hidden=source.normal(size=(seeds, exits, count, 4)).astype(np.float16),
+            rival=source.normal(size=(1, count, 2)).astype(np.float16),
         )
 
     return Records(
@@ -46,7 +47,7 @@ def test_records_come_back_as_they_were(tmp_path):
     assert found.document["recipe"] == {"epochs": 3}
     for name in ("train_labels", "train_true", "train_correct", "validation_true"):
         np.testing.assert_array_equal(getattr(found, name), getattr(records, name))
-    for name in ("ids", "labels", "logits", "hidden"):
+    for name in ("ids", "labels", "logits", "hidden", "rival"):
         np.testing.assert_array_equal(getattr(found.test, name), getattr(records.test, name))
     assert found.test.embedding is None
     assert found.places((4,)) == [1]
@@ -63,6 +64,7 @@ def test_records_whose_arrays_do_not_fit_together_are_refused(tmp_path):
         replace(records, train_true=np.full_like(records.train_true, np.nan)),
         replace(records, parts={"validation": records.validation}),
         replace(records, parts={**records.parts, "test": replace(records.test, labels=np.full(5, 9))}),
+        replace(records, parts={**records.parts, "test": replace(records.test, rival=np.zeros((3, 5, 2)))}),
     ):
         save_records(path, damaged)
         with pytest.raises(RecordError, match="do not fit together"):

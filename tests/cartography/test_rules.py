@@ -1,5 +1,7 @@
 """Rules and verdicts on made records, where what depth is worth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ from tierline_cartography.analysis import rules
 from tierline_cartography.analysis.rules import follow
 from tierline_cartography.analysis.said import Said, softmax
 from tierline_cartography.analysis.stopping import OURS
-from tierline_cartography.analysis.verdicts import at_equal_drop, freeze, seal, strongest
+from tierline_cartography.analysis.verdicts import AllCloud, at_equal_drop, freeze, seal, strongest
 
 EXITS = (2, 4, 6)
 
@@ -107,8 +109,12 @@ def test_settings_are_frozen_without_a_look_at_the_test_set_and_sealed(validatio
 def test_the_oracle_at_a_drop_gives_up_what_the_drop_allows():
     said = said_with([[-1.0] * 50 + [1.0] * 50, [-1.0] * 100, [1.0] * 100])
 
-    assert at_equal_drop(said, 2, 0.0) == pytest.approx(0.5 * 2 / 3)
-    assert at_equal_drop(said, 2, 10.0) == pytest.approx(0.6 * 2 / 3)
+    assert at_equal_drop(said, AllCloud("", said.right[:, 2].astype(float)), 0.0) == pytest.approx(
+        0.5 * 2 / 3
+    )
+    assert at_equal_drop(said, AllCloud("", said.right[:, 2].astype(float)), 10.0) == pytest.approx(
+        0.6 * 2 / 3
+    )
 
 
 def test_a_whole_evaluation_compares_every_rule_on_the_same_records(evaluation):
@@ -161,3 +167,14 @@ def test_what_a_fit_saw_is_judged_by_fits_that_did_not_see_it(validation):
     assert (unseen != seen).any()
     assert validation.right_at(unseen).mean() <= validation.right_at(seen).mean()
     assert (unseen == seen).mean() > 0.8
+
+
+def test_all_cloud_is_the_rival_where_a_single_exit_is_right_more_often():
+    said = said_with([[1.0, -1.0, -1.0], [1.0, 1.0, -1.0], [-1.0, -1.0, -1.0]])
+    better, worse = np.array([[True, True, True]]), np.array([[True, False, False]])
+
+    assert strongest(said).name == "the exit after block 4"
+    assert strongest(replace(said, rival_right=worse)).right.tolist() == [[1, 1, 0]]
+    found = strongest(replace(said, rival_right=better))
+    assert (found.name, found.right.tolist()) == ("a single-exit fine-tune", [[1, 1, 1]])
+    assert strongest(replace(said, rival_right=better).only(np.array([2]))).right.tolist() == [[1]]

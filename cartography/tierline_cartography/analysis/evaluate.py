@@ -40,7 +40,8 @@ class Evaluation:
 
     task: str
     exits: tuple[int, ...]
-    full: int  # the layer of the exit that all-cloud is taken to be
+    all_cloud: str  # what it is taken to be, the strongest there is
+    all_cloud_accuracy: float
     accuracy: tuple[float, ...]  # of every exit on test, mean over seeds
     sealed: str  # digest of all settings, from before the test set was opened
     outcomes: dict[str, Outcome]
@@ -88,7 +89,8 @@ def evaluate(records: Records, exits: tuple[int, ...]) -> Evaluation:
     return Evaluation(
         task=records.task,
         exits=exits,
-        full=exits[full],
+        all_cloud=full.name,
+        all_cloud_accuracy=float(full.right.mean()),
         accuracy=tuple(float(one) for one in test.right.mean((0, 2))),
         sealed=sealed,
         outcomes=found,
@@ -132,7 +134,7 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     rule = gain_rule(validation)
     order = [wanted for wanted in rule.settings if wanted[0] == wanted[1]]  # the lower, the safer
     chosen = [rule.choose(test, setting) for setting in order]
-    loss = np.stack([test.right[:, full].astype(np.float64) - test.right_at(one) for one in chosen])
+    loss = np.stack([full.right - test.right_at(one) for one in chosen])
     gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)
     source = np.random.default_rng(0)
     found: dict[str, list[tuple[float, float]]] = {"Learn-then-Test": [], "conformal risk control": []}
@@ -185,7 +187,7 @@ def _streamed(stream: str, fitted: Said, said: Said, budget: float) -> Shift:
     return Shift(
         stream=stream,
         saved=float(saved(chosen, said.exits, Prices()).mean()),
-        drop=judge(said.right[:, full].astype(np.float64), said.right_at(chosen), budget=budget),
+        drop=judge(full.right, said.right_at(chosen), budget=budget),
     )
 
 
@@ -195,10 +197,12 @@ def _bare(said: Said) -> Said:
 
 
 def _joined(parts: Sequence[Said]) -> Said:
+    rivals = [one.rival_right for one in parts if one.rival_right is not None]
     return Said(
         parts[0].exits,
         np.concatenate([one.labels for one in parts]),
         np.concatenate([one.probabilities for one in parts], 2),
+        rival_right=np.concatenate(rivals, 1) if len(rivals) == len(parts) else None,
     )
 
 

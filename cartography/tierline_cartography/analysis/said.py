@@ -26,6 +26,7 @@ class Said:
     probabilities: Float  # (S, X, N, C), calibrated
     embedding: Float | None = None  # (N, Q), known before layer 1
     hidden: Float | None = None  # (S, X, N, P), known at each exit
+    rival_right: NDArray[np.bool_] | None = None  # (R, N), of R single-exit fine-tunes
 
     @cached_property
     def confidence(self) -> Float:
@@ -68,6 +69,7 @@ class Said:
             self.probabilities[:, :, rows],
             None if self.embedding is None else self.embedding[rows],
             None if self.hidden is None else self.hidden[:, :, rows],
+            None if self.rival_right is None else self.rival_right[:, rows],
         )
 
 
@@ -104,7 +106,8 @@ def said_of(records: Records, part: Part, exits: Sequence[int], scale: Float) ->
     places = records.places(tuple(exits))
     logits = part.logits[:, places] / scale[:, :, None, None]
     hidden = None if part.hidden is None else part.hidden[:, places]
-    return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden)
+    rival = None if part.rival is None else part.rival.argmax(-1) == part.labels
+    return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden, rival)
 
 
 def calibration_error(said: Said, *, bins: int = 10) -> Float:

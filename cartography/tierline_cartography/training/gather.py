@@ -1,5 +1,6 @@
 """The runs of one task, put together as its records."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,17 @@ EMBEDDING_COMPONENTS = 32
 Loaded = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
-def gather(task: Task, folders: Sequence[Path]) -> Records:
-    """Read the runs, all of this task and with the same exits and epochs, in the order of their seeds."""
-    runs = sorted((read_arrays(folder / RUN) for folder in folders), key=lambda run: run[1]["recipe"]["seed"])
-    _check(task, runs)
+def gather(task: Task, folders: Sequence[Path], *, rivals: Sequence[Path] = ()) -> Records:
+    """Read the runs, all of this task and with the same exits and epochs, in the order of their seeds.
+
+    Args:
+        task: that was trained on.
+        folders: of the runs.
+        rivals: folders of runs with the last exit alone, of some of these seeds: all-cloud is the better one.
+    """
+    runs, alone = _read(folders), _read(rivals)
+    _check(task, [*runs, *alone])
+    _check_rivals(runs, alone)
     first = runs[0][1]
     embedded = _embedded(task)
     return Records(
@@ -45,7 +53,7 @@ def gather(task: Task, folders: Sequence[Path]) -> Records:
         train_embedding=embedded["train"],
         validation_true=np.stack([arrays["validation_true"] for arrays, _ in runs]),
         parts={
-            name: _part(name, rows, runs, embedded)
+            name: _part(name, rows, runs, embedded, alone)
             for name, rows in parts_of(task).items()
             if name != "train"
         },
@@ -56,6 +64,7 @@ def gather(task: Task, folders: Sequence[Path]) -> Records:
             "machine": first["machine"],
             "cpu_seconds": [document["cpu_seconds"] for _, document in runs],
             "seconds": [document["seconds"] for _, document in runs],
+            "rival_cpu_seconds": [document["cpu_seconds"] for _, document in alone],
         },
     )
 
@@ -69,7 +78,18 @@ def principal(features: Float, components: int, *, fitted_on: Float | None = Non
     return projected
 
 
-def _part(name: str, rows: Sequence[Row], runs: Sequence[Loaded], embedded: dict[str, Float]) -> Part:
+def _read(folders: Sequence[Path]) -> list[Loaded]:
+    runs = [read_arrays(folder / RUN) for folder in folders]
+    return sorted(runs, key=lambda run: int(run[1]["recipe"]["seed"]))
+
+
+def _part(
+    name: str,
+    rows: Sequence[Row],
+    runs: Sequence[Loaded],
+    embedded: dict[str, Float],
+    alone: Sequence[Loaded],
+) -> Part:
     hidden = None
     if f"{name}_features" in runs[0][0]:
         hidden = np.stack(
@@ -91,6 +111,7 @@ def _part(name: str, rows: Sequence[Row], runs: Sequence[Loaded], embedded: dict
         logits=np.stack([arrays[f"{name}_logits"] for arrays, _ in runs]),
         hidden=hidden,
         embedding=embedded.get(name),
+        rival=np.stack([arrays[f"{name}_logits"][-1] for arrays, _ in alone]) if alone else None,
     )
 
 
@@ -119,9 +140,22 @@ def _embedded(task: Task) -> dict[str, Float]:
 def _check(task: Task, runs: Sequence[Loaded]) -> None:
     rows = {part: len(some) for part, some in parts_of(task).items()}
     for _, document in runs:
-        same = all(document[name] == runs[0][1][name] for name in ("exits", "rows"))
-        if document["task"] != task.name or document["rows"] != rows or not same:
+        if document["task"] != task.name or document["rows"] != rows:
             raise RecordError(
                 f"a run of {document['task']} with rows {document['rows']} does not belong with {task.name}, "
-                f"which has {rows}; give runs of the same task, rows and exits"
+                f"which has {rows}; give runs of the same task and rows"
             )
+
+
+def _check_rivals(runs: Sequence[Loaded], alone: Sequence[Loaded]) -> None:
+    """Runs are alike but for their seeds; those they are compared with, but for their exits too."""
+    different = {"seed": None}
+    kinds = {json.dumps([one["exits"], one["recipe"] | different]) for _, one in runs}
+    recipes = {json.dumps(one["recipe"] | different) for _, one in (*runs, *alone)}
+    seeds = [one["recipe"]["seed"] for _, one in runs]
+    theirs = [one["recipe"]["seed"] for _, one in alone]
+    if len(kinds) > 1 or len(recipes) > 1 or not set(theirs) <= set(seeds):
+        raise RecordError(
+            f"runs of different exits, recipes or seeds ({seeds}; alone {theirs}) do not belong together; "
+            "train all with one command, in a folder of their own"
+        )

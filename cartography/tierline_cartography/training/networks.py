@@ -28,6 +28,45 @@ class ExitNetwork(nn.Module):
         raise NotImplementedError
 
 
+class MeanHead(nn.Module):
+    """Averages over the words, and classifies the average; all that exits of a bundle do."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.head = PooledHead(width, classes)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, H) and where words are (B, T) to logits (B, C) and features (B, H)."""
+        features = (x.float() * (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)).sum(1)
+        return self.head(features), features
+
+
+class AttentiveHead(nn.Module):
+    """Looks at the words that matter: few weighted means instead of one, which an early exit gains by.
+
+    It starts as about the plain mean, and learns by `LOOKS` queries of its own what to weigh.
+    """
+
+    LOOKS = 4
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, self.LOOKS)
+        self.mix = nn.Linear(self.LOOKS * width, width)
+        self.head = PooledHead(width, classes)
+        with torch.no_grad():
+            self.query.weight.normal_(0, 0.05)
+            self.mix.weight.copy_(torch.eye(width).repeat(1, self.LOOKS) / self.LOOKS)
+            self.mix.bias.zero_()
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As of `MeanHead`."""
+        scores = self.query(x).float().masked_fill(~mask.unsqueeze(-1), float("-inf"))  # (B, T, LOOKS)
+        seen = torch.einsum("btk,bth->bkh", scores.softmax(1), x.float()).flatten(1)
+        features = self.mix(seen).float()
+        return self.head(features), features
+
+
 class ExitEncoder(ExitNetwork):
     """MiniLM with a head after each of the blocks named; the embedding stays as it was published.
 
@@ -43,6 +82,7 @@ class ExitEncoder(ExitNetwork):
         *,
         dropout: float,
         adapter: bool,
+        attentive: bool = False,
     ) -> None:
         super().__init__()
         if not exits or not set(exits) <= set(range(1, len(blocks) + 1)):
@@ -53,21 +93,22 @@ class ExitEncoder(ExitNetwork):
         if adapter:
             adapt(self.blocks)
         width = self.embedding.words.embedding_dim
-        self.heads = nn.ModuleDict({str(layer): PooledHead(width, classes) for layer in self.exits})
+        kind = AttentiveHead if attentive else MeanHead
+        self.heads = nn.ModuleDict({str(layer): kind(width, classes) for layer in self.exits})
         self.dropout = dropout
         self.adapter = adapter
 
     def forward(self, *inputs: Tensor) -> Passed:
         """Word pieces (B, T) and where they are (B, T)."""
         ids, mask = inputs
-        weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)  # (B, T, 1)
         x = self._drop(self.embedding(ids))
         logits, features = [], []
         for layer, block in enumerate(self.blocks, 1):
             x = self._drop(block(x, mask[:, None, None, :]))
             if layer in self.exits:
-                features.append((x.float() * weights).sum(1))
-                logits.append(self.heads[str(layer)](features[-1]))
+                said, seen = self.heads[str(layer)](x, mask)
+                logits.append(said)
+                features.append(seen)
         return logits, features
 
     def new(self) -> list[nn.Parameter]:
@@ -87,12 +128,20 @@ class ExitEncoder(ExitNetwork):
 
 
 def make_encoder(
-    exits: Sequence[int], classes: int, *, seed: int, dropout: float = 0.1, adapter: bool = False
+    exits: Sequence[int],
+    classes: int,
+    *,
+    seed: int,
+    dropout: float = 0.1,
+    adapter: bool = False,
+    attentive: bool = False,
 ) -> ExitEncoder:
     """The published encoder with fresh heads; the seed fixes these."""
     torch.manual_seed(seed)
     embedding, blocks = pretrained_encoder()
-    return ExitEncoder(embedding, blocks, exits, classes, dropout=dropout, adapter=adapter)
+    return ExitEncoder(
+        embedding, blocks, exits, classes, dropout=dropout, adapter=adapter, attentive=attentive
+    )
 
 
 class SplitExits(ExitNetwork):

@@ -23,6 +23,7 @@ class Recipe:
     distil: float = 0.0  # share of the last exit's answer in the other exits' targets
     alternate: bool = False  # every other step trains the last exit alone (BERxiT, EACL 2021)
     adapter: bool = False  # train low-rank matrices beside the encoder instead of the encoder
+    attentive: bool = False  # heads weigh the words by what they learn to look for, not all alike
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the machine has it
 
     def __post_init__(self) -> None:

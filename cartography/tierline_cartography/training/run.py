@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from tierline_cartography.data.rows import Row, Task
+from tierline_cartography.errors import RecordError
 from tierline_cartography.files import read_arrays, write_arrays
 from tierline_cartography.training.checkpoint import NAME
 from tierline_cartography.training.examples import Examples, text_examples
@@ -40,11 +41,18 @@ def train_task(
     """
     path = folder / RUN
     if path.is_file():
-        read_arrays(path)
+        _check_same(path, task, exits, recipe)
         return path
     classes = len(task.classes)
     parts = {part: text_examples(rows, classes=classes) for part, rows in parts_of(task).items()}
-    network = make_encoder(exits, classes, seed=recipe.seed, dropout=recipe.dropout, adapter=recipe.adapter)
+    network = make_encoder(
+        exits,
+        classes,
+        seed=recipe.seed,
+        dropout=recipe.dropout,
+        adapter=recipe.adapter,
+        attentive=recipe.attentive,
+    )
     started, busy = time.monotonic(), time.process_time()
     dynamics = fit(network, parts["train"], parts["validation"], recipe, folder=folder, report=report)
     took = {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - busy}
@@ -61,6 +69,22 @@ def train_task(
     write_arrays(path, arrays, _document(task, network, recipe) | took)
     (folder / NAME).unlink(missing_ok=True)
     return path
+
+
+def _check_same(path: Path, task: Task, exits: Sequence[int], recipe: Recipe) -> None:
+    """What is done already is not done again, if it is what is asked for."""
+    _, document = read_arrays(path)
+    asked = {
+        "task": task.name,
+        "exits": list(exits),
+        "recipe": recipe.as_dict(),
+        "rows": {part: len(rows) for part, rows in parts_of(task).items()},
+    }
+    other = [name for name, one in asked.items() if document.get(name) != one]
+    if other:
+        raise RecordError(
+            f"{path} is of a run with other {' and '.join(other)}; remove its folder or choose another --out"
+        )
 
 
 def parts_of(task: Task) -> dict[str, Sequence[Row]]:
