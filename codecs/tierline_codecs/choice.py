@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tierline_codecs.arrays import as_array, spec_of
 from tierline_codecs.errors import CodecError
-from tierline_codecs.quantize import as_rows, first_of, peaks_of, pieces_of
+from tierline_codecs.quantize import as_rows, first_of, peaks_of, pieces_of, rows_of
 from tierline_codecs.scratch import BLOCK
 
 _HEADER_BYTES = 64
@@ -184,7 +184,7 @@ def statistics_of(array: object) -> TensorStatistics:
     spec = spec_of(values)
     if not spec.is_float or not spec.size:
         raise CodecError("bad-dtype", "only arrays of floats, with elements, have statistics")
-    rows = as_rows(values, first_of(spec.shape), pieces_of(spec.shape))
+    rows = as_rows(values, rows_of(spec.shape, first_of(spec.shape), pieces_of(spec.shape)))
     rows = np.ascontiguousarray(rows[:: max(1, -(-rows.size // (4 * BLOCK)))])
     peaks, unsigned = peaks_of(rows)
     rms = math.sqrt(float(np.mean(np.square(rows, dtype=np.float64)))) or 1.0

@@ -24,14 +24,14 @@ class Packed(NamedTuple):
         params: whole numbers that its reader needs.
         size: of the payload, in bytes.
         parts: what it consists of, in order, where that is at hand.
-        write: else writes it into as many bytes, 8-aligned.
+        write: else writes it into memory from a byte on, 8-aligned, where it has as many bytes.
     """
 
     codec: str
     params: Params
     size: int
     parts: Sequence[Bytes]
-    write: Callable[[Bytes], None] | None = None
+    write: Callable[[bytearray, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ import numpy as np
 import xxhash
 
 from tierline_codecs.arrays import DTYPES, Array, Spec, as_array, dtype_name, spec_of
-from tierline_codecs.codec import Codec, Packed
+from tierline_codecs.codec import Codec, Packed, Params
 from tierline_codecs.errors import CodecError
 from tierline_codecs.header import (
     KIND,
@@ -53,8 +53,8 @@ def encode(array: object, codec: str = "int8-lz4") -> bytearray:
     chosen = codec_named(codec)
     spec = _for(chosen, values.dtype, values.shape)
     packed = chosen.pack(values)
-    field = field_of("", packed.codec, spec, packed.size, packed.params)
-    return _assembled(write_start((field,)), [packed])
+    start = _start_of_one(packed.codec, spec, packed.size, packed.params)
+    return _assembled(start, (packed,))
 
 
 def encode_tensors(arrays: Mapping[str, object], codec: str = "int8-lz4") -> bytearray:
@@ -155,20 +155,33 @@ def _for(codec: Codec, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Spec:
     return spec
 
 
+@lru_cache(maxsize=256)
+def _start_of_one(codec: str, spec: Spec, size: int, params: Params) -> Start:
+    """Return how the frame of one tensor without a name begins."""
+    return write_start((field_of("", codec, spec, size, params),))
+
+
 def _assembled(start: Start, packed: Sequence[Packed]) -> bytearray:
     """Return the frame, every payload written where it is to lie."""
-    if [one for one in packed if one.write]:
-        frame = bytearray(start.end)
-        frame[: len(start.head)] = start.head
-        for one, (left, right) in zip(packed, start.slots, strict=True):
-            into = np.ndarray(right - left, np.uint8, frame, left)
-            if one.write:
-                one.write(into)
-            else:
-                np.concatenate(one.parts, out=into)
-    else:
-        frame = bytearray().join(_chunks(start, packed))  # which clears no memory before it writes
+    frame = _written(start, packed)
     PREFIX.pack_into(frame, 0, start.seed, _checksum(memoryview(frame), start.seed))
+    return frame
+
+
+def _written(start: Start, packed: Sequence[Packed]) -> bytearray:
+    """Return a frame without its checksum."""
+    for one in packed:
+        if one.write:
+            break
+    else:
+        return bytearray().join(_chunks(start, packed))  # which clears no memory before it writes
+    frame = bytearray(start.end)
+    frame[: len(start.head)] = start.head
+    for one, (left, right) in zip(packed, start.slots, strict=True):
+        if one.write:
+            one.write(frame, left)
+        else:
+            np.concatenate(one.parts, out=np.ndarray(right - left, np.uint8, frame, left))
     return frame
 
 

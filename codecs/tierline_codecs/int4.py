@@ -22,7 +22,7 @@ _TOP_BYTES, _SCALE_BYTES = 4, 2
 
 
 def _pack(array: Array) -> Packed:
-    flat = as_rows(array, 0).reshape(-1)
+    flat = as_rows(array, (1, array.size)).reshape(-1)
     groups = -(-flat.size // GROUP)
     if flat.size % GROUP:
         flat = np.concatenate([flat, np.zeros(-flat.size % GROUP, np.float32)])

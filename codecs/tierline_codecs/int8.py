@@ -68,18 +68,29 @@ def _layout(shape: tuple[int, ...], params: Params) -> _Layout:
     return _Layout(rows, rows * _SCALE_BYTES, (rows, length), rows * length, dtype)
 
 
+class _Plan(NamedTuple):
+    """How an array of a shape is coded."""
+
+    rows: tuple[int, int]
+    """(R, N)."""
+    signed: tuple[Params, _Layout]
+    unsigned: tuple[Params, _Layout]
+
+
 @lru_cache(maxsize=256)
-def _params(shape: tuple[int, ...], *, unsigned: bool) -> Params:
+def _plan(shape: tuple[int, ...]) -> _Plan:
     first, pieces = first_of(shape), pieces_of(shape)
-    return (first, int(unsigned)) if pieces == 1 else (first, int(unsigned), pieces)
+    cut = () if pieces == 1 else (pieces,)
+    signed, unsigned = ((params, _layout(shape, params)) for params in ((first, 0, *cut), (first, 1, *cut)))
+    return _Plan(rows_of(shape, first, pieces), signed, unsigned)
 
 
 def _planned(array: Array) -> tuple[NDArray[np.float32], Params, _Layout]:
     """Return the values (R, N) of an array, and how they are to be coded."""
-    shape = array.shape
-    values = as_rows(array, first_of(shape), pieces_of(shape))
-    params = _params(shape, unsigned=is_unsigned(values))
-    return values, params, _layout(shape, params)
+    plan = _plan(array.shape)
+    values = as_rows(array, plan.rows)
+    params, layout = plan.unsigned if is_unsigned(values) else plan.signed
+    return values, params, layout
 
 
 def _pack_int8(array: Array) -> Packed:
@@ -87,9 +98,10 @@ def _pack_int8(array: Array) -> Packed:
     return Packed("int8", params, layout.scale_bytes + layout.size, (), partial(_write, values, layout))
 
 
-def _write(values: NDArray[np.float32], layout: _Layout, into: Bytes) -> None:
-    scales = np.ndarray(layout.scales, FLOAT32, into)
-    codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, into, layout.scale_bytes)
+def _write(values: NDArray[np.float32], layout: _Layout, into: bytearray | Bytes, at: int) -> None:
+    """Write scales and codes into memory from this byte on."""
+    scales = np.ndarray(layout.scales, FLOAT32, into, at)
+    codes: NDArray[Any] = np.ndarray(layout.codes, layout.dtype, into, at + layout.scale_bytes)
     quantize(values, scales, codes, unsigned=layout.dtype.kind == "u")
 
 
@@ -120,7 +132,7 @@ def _coded(array: Array) -> tuple[Packed, Bytes, Bytes]:
     """Return an array as int8, and its scales and its codes."""
     values, params, layout = _planned(array)
     both = np.empty(layout.scale_bytes + layout.size, np.uint8)
-    _write(values, layout, both)
+    _write(values, layout, both, 0)
     start = layout.scale_bytes
     return payload_of("int8", params, both), both[:start], both[start:]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tierline_codecs.arrays import FLOAT32, Array
 from tierline_codecs.errors import CodecError
 from tierline_codecs.native import kernels
-from tierline_codecs.scratch import BLOCK, blocks, by_row, floats
+from tierline_codecs.scratch import BLOCK, Room, blocks, room_for, scale_codes, scale_rows
 
 SIGNED, UNSIGNED = 127, 255
 """A row's largest magnitude becomes this code; -128 is never used."""
@@ -63,9 +63,9 @@ def rows_of(shape: tuple[int, ...], first: int, pieces: int = 1) -> tuple[int, i
     return (math.prod(shape[:first]) * pieces if length else 0), length // pieces
 
 
-def as_rows(array: Array, first: int, pieces: int = 1) -> NDArray[np.float32]:
-    """Return an array as float32 rows (R, N); what is too large becomes infinite."""
-    rows = array.reshape(rows_of(array.shape, first, pieces))
+def as_rows(array: Array, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return an array as float32 rows of this shape (R, N); what is too large becomes infinite."""
+    rows = array.reshape(shape)
     if rows.dtype == FLOAT32:
         return rows
     with np.errstate(over="ignore"):
@@ -78,7 +78,12 @@ def is_unsigned(values: NDArray[np.float32]) -> bool:
         return False
     bits = values.reshape(-1).view(np.uint32)
     starts = range(0, bits.size, BLOCK)
-    return not any(int(np.maximum.reduce(bits[start : start + BLOCK])) > _MINUS for start in starts)
+    return not any(_largest(bits[start : start + BLOCK]) > _MINUS for start in starts)
+
+
+def _largest(numbers: NDArray[Any]) -> int:
+    """Return the largest of whole numbers (R,); to find where it stands takes numpy less than `max`."""
+    return int(numbers[numbers.argmax()])
 
 
 def peaks_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
@@ -93,7 +98,7 @@ def peaks_of(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     unsigned = is_unsigned(values)
     if not values.size:
         return np.zeros(values.shape[0], np.float32), unsigned
-    return _peaks(values, unsigned=unsigned)[0], unsigned
+    return _peaks(values, room_for(values.shape), unsigned)[0], unsigned
 
 
 def peak_of(values: NDArray[np.float32]) -> float:
@@ -110,26 +115,29 @@ def peak_of(values: NDArray[np.float32]) -> float:
         if peak < 0:
             raise _not_finite()
         return float(peak)
-    return float(_peaks(values.reshape(1, -1), unsigned=False)[0][0])
+    row = values.reshape(1, -1)
+    return float(_peaks(row, room_for(row.shape), False)[0][0])
 
 
-def _peaks(values: NDArray[np.float32], *, unsigned: bool) -> tuple[NDArray[np.float32], int]:
+def _peaks(values: NDArray[np.float32], room: Room, unsigned: bool) -> tuple[NDArray[np.float32], int]:
     """Return the largest magnitude of each row, and the bits of the largest of all.
 
     Compared as whole numbers: floats of one sign order as their bits do, NaN and infinity above all others,
     and numpy finds the largest whole number several times faster than the largest float.
     """
-    small = values.size <= _FEW and not unsigned
-    magnitudes = np.abs(values, floats(values.shape)) if small else values
-    flat, starts = magnitudes.reshape(-1), _starts(*values.shape)
-    bits = np.maximum.reduceat(flat.view(np.int32), starts)  # below 0 where all are negative, or -0
-    if unsigned:
-        np.maximum(bits, 0, out=bits)
-    elif not small:  # reading twice costs less than writing, but three calls more
-        negative = np.maximum.reduceat(flat.view(np.uint32), starts)  # from _MINUS where one is negative
-        np.bitwise_xor(negative, _SIGN, negative)
-        np.maximum(bits, negative.view(np.int32), out=bits)
-    top = int(np.maximum.reduce(bits))
+    if values.size <= _FEW and not unsigned:
+        np.abs(values, room.floats)
+        bits = np.maximum.reduceat(room.bits, room.starts)
+    else:
+        flat = values.reshape(-1)
+        bits = np.maximum.reduceat(flat.view(np.int32), room.starts)  # below 0 where all are negative, or -0
+        if unsigned:
+            np.maximum(bits, 0, out=bits)
+        else:  # reading twice costs less than writing, but three calls more
+            negative = np.maximum.reduceat(flat.view(np.uint32), room.starts)  # from _MINUS: one is negative
+            np.bitwise_xor(negative, _SIGN, negative)
+            np.maximum(bits, negative.view(np.int32), out=bits)
+    top = _largest(bits)
     if top >= _INFINITE:
         raise _not_finite()
     return bits.view(np.float32), top
@@ -141,11 +149,6 @@ def _not_finite() -> CodecError:
         "the array holds NaN, infinite or huge values, which have no place among small whole numbers;"
         " find where they come from, or send them with codec raw",
     )
-
-
-@lru_cache(maxsize=32)
-def _starts(rows: int, length: int) -> NDArray[np.intp]:
-    return np.arange(0, rows * length, length)
 
 
 def quantize(
@@ -162,31 +165,30 @@ def quantize(
     Raises:
         CodecError: a value is NaN, infinite, or beyond float32.
     """
-    rows, length = values.shape
-    native = kernels()
-    if not values.size:
+    size, native = values.size, kernels()
+    levels = UNSIGNED if unsigned else SIGNED
+    if not size:
         return
     if native and values.flags.aligned and scales.flags.aligned:
-        levels = UNSIGNED if unsigned else SIGNED
         if not native.quantize(values, scales, codes, levels, _SMALLEST, largest_scale("f4", levels)):
             raise _not_finite()
-        return
-    if values.size <= BLOCK:
-        _quantize(values, scales, codes, unsigned=unsigned)
-        return
-    height = max(1, BLOCK // length)
-    for top in range(0, rows, height):
-        part = slice(top, top + height)
-        _quantize(values[part], scales[part], codes[part], unsigned=unsigned)
+    elif size <= BLOCK:
+        _quantize(values, scales, codes, levels)
+    else:
+        rows, length = values.shape
+        height = max(1, BLOCK // length)
+        for top in range(0, rows, height):
+            part = slice(top, top + height)
+            _quantize(values[part], scales[part], codes[part], levels)
 
 
 def _quantize(
-    values: NDArray[np.float32], scales: NDArray[np.float32], codes: NDArray[Any], *, unsigned: bool
+    values: NDArray[np.float32], scales: NDArray[np.float32], codes: NDArray[Any], levels: int
 ) -> None:
-    peaks, top = _peaks(values, unsigned=unsigned)
-    factors = _scale(peaks, top, UNSIGNED if unsigned else SIGNED, scales)
-    scaled = floats(values.shape)
-    by_row(np.multiply, values, factors[:, None], scaled)
+    room = room_for(values.shape)
+    peaks, top = _peaks(values, room, levels == UNSIGNED)
+    scaled = room.floats
+    scale_rows(values, _scale(peaks, top, levels, scales), scaled)
     np.rint(scaled, scaled)
     codes[...] = scaled
 
@@ -221,22 +223,20 @@ def largest_scale(dtype: str, levels: int) -> np.float32:
 
 def to_codes(values: NDArray[np.float32], factors: NDArray[np.float32], codes: NDArray[Any]) -> None:
     """Write round(value * factor) of the rows (R, N) into `codes` (R, N), of whatever whole numbers."""
-    column = factors[:, None]
     native = kernels()
     if native and values.size and values.flags.aligned and codes.itemsize == 1:
         native.scale(values, factors, codes)
         return
     for block in blocks(*values.shape):
         piece = values[block]
-        scaled = floats(piece.shape)
-        by_row(np.multiply, piece, column[block[0]], scaled)
+        scaled = room_for(piece.shape).floats
+        scale_rows(piece, factors[block[0]], scaled)
         np.rint(scaled, scaled)
         codes[block] = scaled
 
 
 def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:
     """Write code * scale of the rows (R, N) into `out` (R, N), of whatever floats; scales are (R,)."""
-    column = scales[:, None]
     if codes.dtype.itemsize > 1:  # whose product with float32 numpy would make a float64
         codes = codes.astype(np.float32)
     if out.dtype == FLOAT32:
@@ -244,12 +244,12 @@ def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> N
         if native and codes.size and codes.dtype != FLOAT32 and out.flags.aligned and scales.flags.aligned:
             native.dequantize(codes, scales, out)
             return
-        by_row(np.multiply, codes, column, out)
+        scale_codes(codes, scales, out)
         return
     for block in blocks(*codes.shape):
         piece = codes[block]
-        values = floats(piece.shape)
-        by_row(np.multiply, piece, column[block[0]], values)
+        values = room_for(piece.shape).floats
+        scale_codes(piece, scales[block[0]], values)
         np.copyto(out[block], values, casting="unsafe")
 
 
@@ -262,13 +262,18 @@ def check_scales(scales: NDArray[np.float32], dtype: str, levels: int) -> bool:
     if not scales.size:
         return False
     # As whole numbers NaN, infinity and whatever is negative are larger than any scale.
-    found = int(np.maximum.reduce(scales.view(np.uint32)))
-    if found > _scale_bits(dtype, levels):
-        largest = largest_scale(dtype, levels)
-        raise CodecError("bad-scale", f"frame has a scale that is no number from 0 to {largest:g}")
-    return found > _scale_bits(dtype, levels + 1)
+    found = _largest(scales.view(np.uint32))
+    most, tight = _scale_bits(dtype, levels)
+    if found > most:
+        raise CodecError(
+            "bad-scale",
+            f"frame has a scale that is no number from 0 to {largest_scale(dtype, levels):g}",
+        )
+    return found > tight
 
 
 @lru_cache(maxsize=64)
-def _scale_bits(dtype: str, levels: int) -> int:
-    return int(largest_scale(dtype, levels).view(np.uint32))
+def _scale_bits(dtype: str, levels: int) -> tuple[int, int]:
+    """Return the bits of the largest scale for so many levels, and for one more."""
+    most, tight = (int(largest_scale(dtype, one).view(np.uint32)) for one in (levels, levels + 1))
+    return most, tight

@@ -45,7 +45,7 @@ def step_codec(name: str, error: float) -> Codec:
 
 def _packer(error: float) -> Callable[[Array], Packed]:
     def pack(array: Array) -> Packed:
-        values = as_rows(array, 0)
+        values = as_rows(array, (1, array.size))
         peak = peak_of(values)
         if not peak:
             return payload_of("step-zstd", (0, 0), np.zeros(1, "<f4"))
