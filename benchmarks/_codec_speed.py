@@ -1,13 +1,15 @@
-"""What whole calls take, from array to checked frame and back, as multiples of copying the array."""
+"""What int8's coding step takes alone, and whole calls, as multiples of copying the array."""
 
+import math
 import sys
 from collections.abc import Iterator
 
 import numpy as np
 from _codec_arrays import SHAPES, hidden_states, noise, real_arrays
-from _codec_timing import Effort, Row, medians, row, take_turns
+from _codec_timing import Call, Effort, Row, medians, row, take_turns
 
 from tierline_codecs import CODECS, decode, encode, warm_up
+from tierline_codecs import quantize as inner  # as tests may: to time what calls are made around
 
 ENCODE_REACH = {"24 kB": 10, "98 kB": 7.5, "3.2 MB": 4.6, "8 MB": 5.2}
 DECODE_REACH = {"24 kB": 6, "98 kB": 4, "3.2 MB": 1.5, "8 MB": 1.3}
@@ -38,27 +40,43 @@ def native_rows(effort: Effort) -> Iterator[Row]:
 
 def int8_rows(size: str, how: str, encode_reach: float, decode_reach: float, effort: Effort) -> Iterator[Row]:
     """Yield rows of one size. Their `seconds` also say what a call takes that has next to nothing to code."""
-    array, tiny = noise(SHAPES[size]), noise(TINY)
-    frame, out = encode(array, "int8"), np.empty_like(array)
-    tiny_frame, tiny_out = encode(tiny, "int8"), np.empty_like(tiny)
-    calls = {
-        "copy": lambda: np.copyto(out, array),
-        "encode": lambda: encode(array, "int8"),
-        "decode": lambda: decode(frame, out=out),
-        "encode 16 values": lambda: encode(tiny, "int8"),
-        "decode 16 values": lambda: decode(tiny_frame, out=tiny_out),
-    }
-    turns = take_turns(calls, array.size, effort)
+    calls, frame_bytes = int8_calls(SHAPES[size])
+    turns = take_turns(calls, math.prod(SHAPES[size]), effort)
     seconds = medians(turns)
-    for name, reach in (("encode", encode_reach), ("decode", decode_reach)):
-        ratios = [one / copy for one, copy in zip(turns[name], turns["copy"], strict=True)]
-        claim = f"{how}int8 {name}, {size}, over a copy of the float32 array"
-        yield row(claim, ratios, reach, better="lower", unit="times", seconds=seconds)
+    for part, call in (("coding step alone", "step"), ("whole call", "call")):
+        for way, reach in (("encode", encode_reach), ("decode", decode_reach)):
+            ratios = [one / copy for one, copy in zip(turns[f"{way} {call}"], turns["copy"], strict=True)]
+            claim = f"{how}int8 {way}, {part}, {size}, over a copy of the float32 array"
+            yield row(claim, ratios, reach, better="lower", unit="times", seconds=seconds)
     if size != "24 kB":
-        wire = len(frame) / WIRE_BYTES_PER_SECOND
-        both = zip(turns["encode"], turns["decode"], strict=True)
+        wire = frame_bytes / WIRE_BYTES_PER_SECOND
+        both = zip(turns["encode call"], turns["decode call"], strict=True)
         claim = f"{how}int8 encode and decode, {size}, over the wire time of the frame at 100 Mbit/s"
         yield row(claim, [sum(pair) / wire for pair in both], 0.02, better="lower", unit="of it")
+
+
+def int8_calls(shape: tuple[int, ...]) -> tuple[dict[str, Call], int]:
+    """Return what is timed of an array of `shape`, and how many bytes its frame takes.
+
+    The coding step finds the rows' largest magnitudes and writes scales and codes into memory that is kept,
+    or values out of both; a whole call makes a checked frame of an array, or checks one and reads it.
+    """
+    array, tiny = noise(shape), noise(TINY)
+    frame, out = encode(array, "int8"), np.empty_like(array)
+    tiny_frame, tiny_out = encode(tiny, "int8"), np.empty_like(tiny)
+    rows = array.reshape(inner.rows_of(shape, inner.first_of(shape), inner.pieces_of(shape)))
+    scales, codes = np.empty(len(rows), np.float32), np.empty(rows.shape, np.int8)
+    back = out.reshape(rows.shape)
+    calls: dict[str, Call] = {
+        "copy": lambda: np.copyto(out, array),
+        "encode step": lambda: inner.quantize(rows, scales, codes, unsigned=False),
+        "decode step": lambda: inner.to_values(codes, scales, back),
+        "encode call": lambda: encode(array, "int8"),
+        "decode call": lambda: decode(frame, out=out),
+        "encode call, 16 values": lambda: encode(tiny, "int8"),
+        "decode call, 16 values": lambda: decode(tiny_frame, out=tiny_out),
+    }
+    return calls, len(frame)
 
 
 def step_row(how: str, effort: Effort) -> Row:

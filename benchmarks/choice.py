@@ -11,19 +11,10 @@ from collections import Counter
 from typing import Any
 
 import structlog
-import torch
+from _default_choice import crossed, smallest
 
 from tierline_broker import CodecCost
-from tierline_codecs import (
-    CALIBRATED,
-    Calibration,
-    CodecSeconds,
-    Device,
-    choose,
-    decode,
-    encode,
-    statistics_from,
-)
+from tierline_codecs import CodecSeconds, Device, choose, statistics_from
 from tierline_models import Bundle, load_bundle
 from tierline_nodes import codec_costs
 
@@ -46,15 +37,6 @@ def main() -> None:
     print(json.dumps([*answer_rows(bundle, count), *time_rows(bundle)], indent=1))
 
 
-def smallest(bundle: Bundle) -> dict[int, str]:
-    """Return the codec of the smallest frame within the budget, by split point."""
-    found = {}
-    for budget in bundle.codings.budgets:
-        allowed = {c: one for c, one in budget.codecs.items() if one.error <= budget.error_budget}
-        found[budget.layer] = min(allowed, key=lambda codec: allowed[codec].frame_bytes)
-    return found
-
-
 def answer_rows(bundle: Bundle, count: int) -> list[Row]:
     """Return how many labels change at the worst split point, and how much accuracy goes."""
     model, chosen = bundle.model, smallest(bundle)
@@ -67,21 +49,15 @@ def answer_rows(bundle: Bundle, count: int) -> list[Row]:
         whole = model.exit(last, model.run(x, 0, last)).label
         for layer in range(1, last):
             x = model.run(x, layer - 1, layer)
-            label = model.exit(last, model.run(crossed(bundle, layer, chosen[layer], x), layer, last)).label
+            label = model.exit(
+                last, model.run(crossed(bundle, layer, chosen[layer], x)[0], layer, last)
+            ).label
             changed[layer] += label != whole
             lost[layer] += (whole == sample.label) - (label == sample.label)
     return [
         share_row("labels changed", changed, len(samples), CHANGED, chosen),
         share_row("points of accuracy lost", lost, len(samples), LOST, chosen),
     ]
-
-
-def crossed(bundle: Bundle, layer: int, codec: str, x: torch.Tensor) -> torch.Tensor:
-    """Return an activation as it arrives in a codec."""
-    if codec not in CALIBRATED:
-        return torch.from_numpy(decode(encode(x, codec)))
-    calibration = Calibration.from_arrays(bundle.codings.calibrations[layer])
-    return torch.from_numpy(calibration.decode(calibration.encode(x, CALIBRATED[codec])))
 
 
 def share_row(what: str, counts: Counter[int], samples: int, reach: float, chosen: dict[int, str]) -> Row:

@@ -2,7 +2,7 @@
 
 A table stands between `<!-- rows: NAME -->` and `<!-- end -->` and is replaced whole. Between
 `<!-- peers: NAME -->` and `<!-- end -->` stands one of the rows that compare with others, size by size, and
-between `<!-- table: NAME -->` and `<!-- end -->` the columns that each row brings as its `table`.
+between `<!-- table: NAME -->` and `<!-- end -->` the columns that rows bring as their `table`.
 """
 
 import json
@@ -83,8 +83,9 @@ def _made(kind: str, rows: list[dict[str, Any]]) -> str:
 
 
 def _own(rows: list[dict[str, Any]]) -> str:
-    """The columns that the rows bring."""
-    tables = [row["table"] for row in rows]
+    """The columns that the rows bring, one line or several each."""
+    found = [row["table"] for row in rows if "table" in row]
+    tables = [one for own in found for one in (own if isinstance(own, list) else [own])]
     lines = [f"| {' | '.join(tables[0])} |", "|---" * len(tables[0]) + "|"]
     lines += [f"| {' | '.join(table.values())} |" for table in tables]
     return "\n".join([*lines, "", _circumstances(rows[0])]) + "\n"

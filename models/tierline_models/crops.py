@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 CROPS = 27  # per photograph: fifteen photographs make 405 inputs
+MANY_CROPS = 34  # 510 inputs, of which one is 0.2 %
 SHORTER_SIDE = 256  # pixels
 QUALITY = 90  # of the JPEG
 

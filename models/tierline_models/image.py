@@ -13,7 +13,7 @@ from tierline_models.agreement import label_by_model
 from tierline_models.bundle import Bundle, Sample, digest_of
 from tierline_models.card import ModelCardData, PointData, RouteData, frame_bytes
 from tierline_models.codings import shipped_codings, with_codings
-from tierline_models.crops import crops, example_jpeg
+from tierline_models.crops import CROPS, MANY_CROPS, crops, example_jpeg
 from tierline_models.efficientnet import CLASSES, SHAPES, SIDE, from_checkpoint
 from tierline_models.errors import InputError
 from tierline_models.fetch import Member, Package, fetch
@@ -26,7 +26,8 @@ from tierline_models.served import alone
 NAME = "image"
 ARCHITECTURE = 1  # to be raised whenever the same weights compute something else
 INPUT_BYTES = 23_301  # mean over the samples of the split `test`; a test measures it again
-SPLITS = ("train", "validation", "test")
+# Of each photograph so many inputs. What changes few answers is measured on `validation` and `agreement`.
+SPLITS = {"train": CROPS, "validation": MANY_CROPS, "test": CROPS, "agreement": MANY_CROPS}
 # Not the mean and deviation of ImageNet: the weights come from TensorFlow's Lite models, which were fed so.
 # This part of the middle is what they were trained to look at.
 INPUT = ImageInput(
@@ -135,7 +136,7 @@ def _samples(digest: str, split: str, seed: int) -> list[Sample]:
     """Loads the model anew, as the bundle may hold part of it only."""
     if split not in SPLITS:
         raise InputError(f"there is no split {split!r}; there are {', '.join(SPLITS)}")
-    data = list(crops(shipped_photographs(), split))
+    data = list(crops(shipped_photographs(), split, SPLITS[split]))
     samples = label_by_model(load_model(), digest, data)
     random.Random(seed).shuffle(samples)
     return samples

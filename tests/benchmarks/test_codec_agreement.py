@@ -1,6 +1,7 @@
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ def bench():
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(FOLDER)
         yield importlib.import_module("codec_agreement")
-    sys.modules.pop("codec_agreement", None)
+    for name in ("codec_agreement", "_default_choice"):
+        sys.modules.pop(name, None)
 
 
 def crossing(bench, *, right, same):
@@ -22,26 +24,33 @@ def crossing(bench, *, right, same):
 
 def test_what_a_codec_costs_is_counted_against_the_unsplit_model(bench):
     crossings = [crossing(bench, right=one, same=one) for one in (True, True, False, False)]
-    study = bench.Study(
-        bundle="text", right=[True, True, True, False], forward=[], crossings={(1, "fp16"): crossings}
-    )
+    study = studied(bench, [True, True, True, False], {(1, "fp16"): crossings})
 
     assert study.lost(1, "fp16") == 25
     assert study.changed(1, "fp16") == 50
     assert study.codecs == ["fp16"]
 
 
-def test_the_worst_split_point_is_the_figure(bench):
+def studied(bench, right, crossings):
+    return bench.Study(
+        bundle="text", right=right, forward=[], crossings=crossings, chosen={1: "fp16", 2: "int4"}
+    )
+
+
+def test_the_default_choice_at_the_worst_split_point_is_the_figure(bench):
     good, bad = (crossing(bench, right=one, same=one) for one in (True, False))
-    crossings = {
-        (layer, codec): [good, bad if layer == 2 else good] for layer in (1, 2) for codec in bench.CODECS
-    }
+    chosen = {(layer, bench.CHOSEN): [good, bad if layer == 2 else good] for layer in (1, 2)}
+    others = {(layer, codec): [bad, bad] for layer in (1, 2) for codec in bench.CODECS}
 
-    rows = list(bench.rows(bench.Study(bundle="text", right=[True] * 2, forward=[], crossings=crossings)))
+    (row,) = bench.rows(studied(bench, [True] * 2, chosen), studied(bench, [True] * 2, others))
 
-    assert [row["value"] for row in rows] == [50] * len(bench.CODECS)
-    assert rows[0]["lost"] == {"1": 0, "2": 50}
-    assert "int8-lz4, the default," in rows[1]["claim"]
+    assert row["value"] == 50
+    assert row["spread"] == [0, 50]
+    assert "default choice" in row["claim"]
+    assert row["changed"][bench.CHOSEN] == {"1": 0, "2": 50}
+    assert [one[bench.CHOSEN] for one in row["table"]] == ["`fp16`", "`int4`"]
+    assert [one["costs"] for one in row["table"]] == ["0 (0)", "50 (50)"]
+    assert row["table"][0]["int8-lz4"] == "1e+02"
 
 
 class Doubling:
@@ -58,15 +67,16 @@ class Doubling:
         return torch.stack([-total, total], dim=1)
 
 
-def test_samples_cross_every_split_point_in_every_codec(bench):
-    study = bench.Study(
-        bundle="text", right=[], forward=[], crossings={(1, codec): [] for codec in bench.CODECS}
-    )
+def test_samples_cross_every_split_point_in_every_codec_and_in_what_is_chosen_there(bench):
+    codecs = (bench.CHOSEN, *bench.CODECS)
+    study = studied(bench, [], {(1, codec): [] for codec in codecs})
     x = torch.stack([torch.full((3, 64), 0.1), torch.full((3, 64), -0.1)])
 
-    bench.cross_everywhere(Doubling(), x, ["up", "up"], study)
+    bench.cross_everywhere(SimpleNamespace(model=Doubling()), x, ["up", "up"], study)
 
     assert study.right == [True, False]
-    for codec in bench.CODECS:
+    for codec in codecs:
         assert [(one.right, one.same) for one in study.crossings[1, codec]] == [(True, True), (False, True)]
         assert study.lost(1, codec) == 0
+    sizes = [{one.frame_bytes for one in study.crossings[1, codec]} for codec in (bench.CHOSEN, "fp16")]
+    assert sizes[0] == sizes[1]

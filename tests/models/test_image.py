@@ -4,7 +4,6 @@ import importlib.util
 import itertools
 import sys
 import weakref
-from functools import partial
 from math import prod
 from types import ModuleType
 
@@ -245,7 +244,7 @@ def test_a_class_has_a_name_of_its_own(image: Bundle):
 def test_samples_carry_the_unsplit_models_answer_in_an_order_that_the_seed_fixes(
     image: Bundle, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(image_module, "crops", partial(crops, count=1))  # one of each photograph is enough
+    monkeypatch.setitem(image_module.SPLITS, "test", 1)  # one of each photograph is enough
 
     samples = image.samples("test", 1)
 
@@ -258,7 +257,7 @@ def test_samples_carry_the_unsplit_models_answer_in_an_order_that_the_seed_fixes
 
 
 def test_an_unknown_split_is_refused(image: Bundle):
-    with pytest.raises(InputError, match="no split 'dev'; there are train, validation, test"):
+    with pytest.raises(InputError, match="no split 'dev'; there are train, validation, test, agreement"):
         image.samples("dev", 0)
 
 
