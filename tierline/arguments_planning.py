@@ -29,6 +29,13 @@ def objective(command: Any, *, deadline: float | None) -> None:
         help="what a second of edge work counts beside one of cloud work (0)",
     )
     command.add_argument(
+        "--balance",
+        type=values.share,
+        default=0.0,
+        metavar="B",
+        help="what plans are to save: 0 the most cloud work, 1 the most waiting, or between (0)",
+    )
+    command.add_argument(
         "--expected-rate",
         type=values.rate,
         default=0.0,

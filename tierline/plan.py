@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ def _only_mobile(state: ClusterState) -> str:
 def _objective(args: Namespace, in_force: Plan | None) -> Objective:
     """Return the objective: as the flags say, else with the deadline that the plan in force was made for."""
     planned = in_force.deadline if in_force is not None and in_force.deadline > 0 else 0.5
-    return Objective(
-        deadline=planned if args.deadline is None else args.deadline,
-        accuracy_drop=args.accuracy_drop,
+    deadline = planned if args.deadline is None else args.deadline
+    return replace(
+        Objective.balanced(args.balance, deadline=deadline, accuracy_drop=args.accuracy_drop),
         edge_weight=args.edge_weight,
         expected_rate=args.expected_rate,
     )

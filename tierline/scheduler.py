@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from contextlib import suppress
+from dataclasses import replace
 
 from tierline.identity import own_name
 from tierline.lifetime import Stopped, run_until_stopped
@@ -12,9 +13,8 @@ from tierline_scheduler import Objective, SchedulerConfig, run_scheduler
 
 def main(args: Namespace) -> int:
     """Run the command."""
-    objective = Objective(
-        deadline=args.deadline,
-        accuracy_drop=args.accuracy_drop,
+    objective = replace(
+        Objective.balanced(args.balance, deadline=args.deadline, accuracy_drop=args.accuracy_drop),
         edge_weight=args.edge_weight,
         expected_rate=args.expected_rate,
     )

@@ -15,7 +15,7 @@ from tierline_broker.records import LinkReport
 _FLIGHTS = 4000  # remembered
 _PATIENCE_SECONDS = 2.0  # for the receipt of a message, while later ones have theirs
 _OVERDUE = 3.0  # times as long as usual that a large message is under way before that says something ...
-_LEAST_OVERDUE_SECONDS = 0.75  # ... and at least
+_LEAST_OVERDUE_SECONDS = 0.5  # ... and at least
 _REFRESH = 8  # observations after which the round trip is worked out again
 
 
@@ -28,6 +28,7 @@ class _Flight:
     started: float
     arrived: float | None = None
     lost: bool = False
+    overdue: bool = False
 
 
 @dataclass(slots=True)
@@ -37,6 +38,19 @@ class _Measured:
     history: LinkHistory
     known: LinkEstimate | None = None
     fresh_until: int = 0  # observations
+    heard: float = 0.0  # when the last receipt came
+    stalled: bool = False
+
+    def bound(self, size: int, seconds: float, now: float) -> None:
+        """Take what is still under way for the link's rate: what larger messages said before is refuted."""
+        self.history = observe(replace(self.history, sizeable=()), size, seconds, now)
+        self.fresh_until, self.stalled = 0, True
+
+    def saw(self, size: int, seconds: float, now: float) -> None:
+        """Take one message that has arrived; the first after a stall takes the place of its bound."""
+        if self.stalled and size >= SIZEABLE_BYTES:
+            self.history, self.stalled = replace(self.history, sizeable=()), False
+        self.history = observe(self.history, size, seconds, now)
 
 
 class Receipts:
@@ -73,25 +87,58 @@ class Receipts:
             flight = self._flights.pop((peer, sequence), None)
             if flight is not None:
                 flight.arrived = now - ago
+                if (link := self._links.get(peer)) is not None:
+                    link.heard = now
         self._work_through(now)
 
-    def overdue(self, now: float) -> None:
+    @property
+    def under_way(self) -> bool:
+        """Whether a message is on its way that may yet turn out to be overdue."""
+        flight = self._first_out()
+        return flight is not None and not flight.overdue
+
+    def overdue(self, now: float) -> tuple[str, ...]:
         """Learn from a large message that is still on its way: a link that carries nothing says so only so.
 
         Nothing is ahead of the first that has not arrived. So its bytes, over its time so far, are the most
-        that the link can carry.
+        that the link can carry: the way out of this device, and so of all peers that were not heard of since.
+
+        Returns:
+            The peers whose links stall, where that was not known yet.
         """
-        flight = next((one for one in self._order if one.arrived is None and not one.lost), None)
+        flight = self._first_out()
         link = None if flight is None else self._links.get(flight.peer)
         known = None if link is None else estimate(link.history)
         if flight is None or link is None or known is None or flight.size < SIZEABLE_BYTES:
-            return
-        under_way = now - (flight.started if self._left is None else max(flight.started, self._left))
+            return ()
+        began = flight.started if self._left is None else max(flight.started, self._left)
         usual = known.rtt + flight.size / known.bytes_per_second
-        if under_way > max(_LEAST_OVERDUE_SECONDS, _OVERDUE * usual):
-            # What larger messages said before is refuted.
-            link.history = observe(replace(link.history, sizeable=()), flight.size, under_way, now)
-            link.fresh_until = 0
+        if not flight.overdue and now - began <= max(_LEAST_OVERDUE_SECONDS, _OVERDUE * usual):
+            return ()
+        new, flight.overdue = not flight.overdue, True
+        link.bound(flight.size, now - began, now)
+        silent = [peer for peer, one in self._links.items() if one is link or one.heard < began]
+        for peer in silent:
+            one = self._links[peer]
+            carried = estimate(one.history)
+            if one is not link and carried and carried.bytes_per_second * (now - began) > flight.size:
+                one.bound(flight.size, now - began, one.history.observed_at)
+        return tuple(silent) if new else ()
+
+    def stalled(self, peer: str) -> bool:
+        """Return whether nothing sizeable has come through since a message to the peer was overdue."""
+        link = self._links.get(peer)
+        return link is not None and link.stalled
+
+    def _first_out(self) -> _Flight | None:
+        """Return the first message that may still be on its way; what was sent later has not arrived."""
+        first, overtaken = None, set()
+        for flight in reversed(self._order):
+            if flight.arrived is not None:
+                overtaken.add(flight.peer)
+            elif not flight.lost and flight.peer not in overtaken:
+                first = flight
+        return first
 
     def estimate(self, peer: str) -> LinkEstimate | None:
         """Return what is known of the link to a peer; a few observations old, at most."""
@@ -115,6 +162,7 @@ class Receipts:
             rtt=min(known.rtt, 86_400.0),
             age=min(max(0.0, now - link.history.observed_at), 86_400.0),
             observations=link.history.count,
+            stalled=link.stalled,
         )
 
     def peers(self) -> list[str]:
@@ -140,6 +188,6 @@ class Receipts:
             return
         if left is not None:
             link = self._links.setdefault(flight.peer, _Measured(LinkHistory()))
-            link.history = observe(link.history, flight.size, arrived - began, now)
+            link.saw(flight.size, arrived - began, now)
         known = self.estimate(flight.peer)
         self._left = arrived if known is None else max(flight.started, arrived - known.rtt)

@@ -76,6 +76,7 @@ class LinkReport(Record):
     rtt: Seconds
     age: Seconds  # since the last observation
     observations: Count
+    stalled: bool = False  # the rate is only the most that it can be: what is under way has not arrived yet
 
 
 class CodecUse(Record):
@@ -100,6 +101,7 @@ class Telemetry(Record):
     busy: Share  # of the last interval
     arrival_rate: Annotated[float, Field(ge=0, le=1e9)]  # requests per second over the last interval
     links: tuple[LinkReport, ...] = Field(default=(), max_length=1024)
+    early: bool = False  # sent between two reports for its links: of busy and arrival_rate it says nothing
     served: Count = 0
     answered: Count = 0
     work_seconds: Annotated[float, Field(ge=0, le=1e12)] = 0.0

@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from tierline_broker.errors import CreditError, PublishError
 from tierline_broker.lifetime import running
+from tierline_broker.outward import Outward
 from tierline_broker.parts import part_size, split
 from tierline_broker.peers import Peer
 from tierline_broker.presence import Presence, is_ready
 from tierline_broker.receipts import Receipts
 from tierline_broker.records import PROBE, Birth, Credit, LinkReport, Work
 from tierline_broker.session import Session
+from tierline_broker.stalls import Stalls
 from tierline_broker.subscription import Subscription
 from tierline_broker.topics import CREDIT, WORK
 from tierline_broker.wire import pack
@@ -49,6 +50,7 @@ class Sender:
 
     Attributes:
         counters: `sent`, `sent_bytes`, `parts`, `probes`, `probe_bytes`, `nudges`, `republished`, `unsent`.
+        stalls: tells of links that let nothing through any more.
     """
 
     def __init__(self, session: Session, incarnation: int, presence: Presence, link: Link | None) -> None:
@@ -63,6 +65,7 @@ class Sender:
         self._bulk = asyncio.Semaphore(_BULK_IN_FLIGHT)
         self._loop = asyncio.get_running_loop()
         self.counters: Counter[str] = Counter()
+        self.stalls = Stalls(self._receipts)
 
     async def send(self, work: Work, peer: str, *, deadline: float) -> Sent:
         """Send work to a peer: wait for credit, split what is too large, again after a lost connection.
@@ -86,7 +89,7 @@ class Sender:
                 asked = self._loop.time()
                 sequence = await self._peer(peer).number(started + deadline, self._ask)
                 credit_seconds += self._loop.time() - asked
-                out = _Outward(part, peer, sequence, started, started + deadline)
+                out = Outward(part, peer, sequence, started, started + deadline)
                 data, delay = await self._dispatch(out)
                 parts, size, link_seconds = parts + 1, size + len(data), link_seconds + delay
         except (CreditError, PublishError):
@@ -106,7 +109,7 @@ class Sender:
     def links(self) -> tuple[LinkReport, ...]:
         """Return the estimate of each link to a ready peer; its age counts from the last sizeable message."""
         now = self._loop.time()
-        self._receipts.overdue(now)
+        self.stalls.look()
         ready = [peer for peer in self._receipts.peers() if is_ready(self._presence.get(peer))]
         reports = (self._receipts.report(peer, now) for peer in ready)
         return tuple(report for report in reports if report is not None)
@@ -114,6 +117,10 @@ class Sender:
     def link(self, peer: str) -> LinkReport | None:
         """Return the estimate of the link to one peer; None where nothing is known of it."""
         return self._receipts.report(peer, self._loop.time())
+
+    def stalled(self, peer: str) -> bool:
+        """Return whether the link to a peer has let nothing sizeable through for far longer than usual."""
+        return self._receipts.stalled(peer)
 
     async def probe(self, peer: str, *, deadline: float = 5.0) -> None:
         """Measure the link to a peer with a small and a sizeable message of padding.
@@ -128,7 +135,7 @@ class Sender:
         wanted = 2 * least if known is None else known.bytes_per_second * _PROBE_SECONDS
         for size in (0, int(min(max(wanted, least), most))):
             sequence = await self._peer(peer).number(started + deadline, self._ask)
-            await self._dispatch(_Outward(self._padding(size), peer, sequence, started, started + deadline))
+            await self._dispatch(Outward(self._padding(size), peer, sequence, started, started + deadline))
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -142,7 +149,7 @@ class Sender:
             peer = self._peers[name] = Peer(birth)
         return peer
 
-    async def _dispatch(self, out: "_Outward") -> tuple[bytes, float]:
+    async def _dispatch(self, out: Outward) -> tuple[bytes, float]:
         """Send one message that has its number; return its bytes and the seconds in the emulated link."""
         try:
             async with asyncio.timeout_at(out.until):
@@ -156,15 +163,17 @@ class Sender:
                 " the link is too slow, or the broker away"
             ) from None
 
-    async def _put_out(self, out: "_Outward") -> tuple[bytes, float]:
+    async def _put_out(self, out: Outward) -> tuple[bytes, float]:
         began, delay = self._loop.time(), 0.0
-        work = self._numbered(out)
+        work = out.numbered(self._session.name, self._incarnation, began)
         data = pack(work)
         self._receipts.sent(out.peer, out.sequence, len(data), began)
+        self.stalls.went_out()
         if self._link is not None:
             await self._link(out.peer, len(data))
             delay = self._loop.time() - began
-            data = pack(self._numbered(out))  # the deadline has come nearer
+            # The deadline has come nearer.
+            data = pack(out.numbered(self._session.name, self._incarnation, self._loop.time()))
         try:
             await self._publish(out, data, self._session.mirrored(work))
         except BaseException:
@@ -174,18 +183,7 @@ class Sender:
             self.counters.update(probes=1, probe_bytes=len(data))
         return data, delay
 
-    def _numbered(self, out: "_Outward") -> Work:
-        """Return the work as it goes out: our own, with its number and what is left of its deadline."""
-        now = self._loop.time()
-        update: dict[str, Any] = {
-            "sender": self._session.name,
-            "sender_incarnation": self._incarnation,
-            "sequence": out.sequence,
-            "deadline": max(0.0, out.work.deadline - (now - out.started)),
-        }
-        return out.work.model_copy(update=update)
-
-    async def _publish(self, out: "_Outward", data: bytes, user: tuple[tuple[str, str], ...]) -> None:
+    async def _publish(self, out: Outward, data: bytes, user: tuple[tuple[str, str], ...]) -> None:
         """Publish, after each lost connection again; the receiver drops what came twice."""
         while True:
             try:
@@ -203,7 +201,7 @@ class Sender:
         """Ask a peer that has been silent: its credit, or all that was sent to it, may have been lost."""
         self.counters["nudges"] += 1
         now = self._loop.time()
-        out = _Outward(self._padding(0), peer.name, peer.overdraw(), now, until=now)
+        out = Outward(self._padding(0), peer.name, peer.overdraw(), now, until=now)
         try:
             await self._put_out(out)
         except PublishError:
@@ -265,17 +263,6 @@ class Sender:
                     self._receipts.gone(name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outward:
-    """One message that has a number, on its way out."""
-
-    work: Work
-    peer: str
-    sequence: int
-    started: float  # when its sending was asked for
-    until: float  # when to give up
-
-
 @asynccontextmanager
 async def open_sender(
     session: Session, incarnation: int, presence: Presence, *, link: Link | None = None
@@ -292,6 +279,12 @@ async def open_sender(
     presence.listeners.append(sender.on_birth)
     async with (
         session.subscribe(CREDIT, session.name, limit=1000) as credits,  # noqa: A001
-        running(sender.take_credits(credits), sender.watch_peers(), sender.ask_again(), name="credits"),
+        running(
+            sender.take_credits(credits),
+            sender.watch_peers(),
+            sender.stalls.watch(),
+            sender.ask_again(),
+            name="credits",
+        ),
     ):
         yield sender

@@ -1,8 +1,9 @@
 """Which of a plan's ways a mobile node takes when it must choose for itself: pure.
 
 While a scheduler plans and the plan's nodes are there, the plan holds. Where a node of it is gone, or no
-scheduler is left, the node takes the cheapest way within the deadline, by its own link as it measures it and
-by the last prices and waits of the shared nodes; where none keeps the deadline, the fastest.
+scheduler is left, or the link that it counts on has stalled since it was made, the node takes the cheapest
+way within the deadline, by its own link as it measures it and by the last prices and waits of the shared
+nodes; where none keeps the deadline, the fastest.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ def route_now(
     presence: Presence,
     prices: Mapping[str, Price],
     link: Callable[[str], LinkReport | None],
+    *,
+    doubted: bool = False,
 ) -> Route:
     """Return the way that samples take now.
 
@@ -27,8 +30,9 @@ def route_now(
         presence: who is there.
         prices: the last of each shared node.
         link: what is known of the link to a peer.
+        doubted: the plan counts on a link that has stalled since it was made.
     """
-    if not plan.fallbacks or (scheduled(presence) and _there(plan.route, presence)):
+    if not plan.fallbacks or (not doubted and scheduled(presence) and _there(plan.route, presence)):
         return plan.route
     possible = [one for one in plan.fallbacks if _there(one.route, presence)]
     if not possible:

@@ -21,6 +21,7 @@ class Conditions:
     bytes_per_second: float | None = None
     rtt: dict[Tier, float] = field(default_factory=dict)  # seconds, by the receiver's tier
     free_at: float = 0.0  # when the serialiser is free again, on the loop's clock
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
 
     def departure(self, now: float, size: int, tier: Tier | None) -> float:
         """Book `size` bytes on the link and return when they have arrived."""
@@ -30,11 +31,18 @@ class Conditions:
         return now + (self.rtt.get(tier, 0.0) if tier is not None else 0.0)
 
     async def cross(self, size: int, tier: Tier | None) -> None:
-        """Wait as long as `size` bytes take to cross the emulated link."""
+        """Wait as long as `size` bytes take to cross the emulated link, one message after the other.
+
+        Who waits for its turn may be called back; what has begun to leave, leaves.
+        """
         loop = asyncio.get_running_loop()
-        wait = self.departure(loop.time(), size, tier) - loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        asked = loop.time()
+        async with self.turn:
+            out = self.departure(asked, size, None)
+            await asyncio.sleep(max(0.0, out - loop.time()))
+        rtt = self.rtt.get(tier, 0.0) if tier is not None else 0.0
+        if rtt:
+            await asyncio.sleep(max(0.0, out + rtt - loop.time()))
 
     def change(self, line: str) -> None:
         """Apply one JSON line; keys left out stay as they are.

@@ -2,6 +2,7 @@
 
 NodeError
 ├── SampleError       one sample cannot be worked on; becomes a typed failure for its origin
+├── CalledBackError   a sample need not leave any more; it is answered here
 ├── EmulationError    a line of emulated conditions makes no sense
 └── ParentGoneError      the process that feeds us conditions has ended, so shall we
 """
@@ -21,6 +22,10 @@ class SampleError(NodeError):
     def __init__(self, code: str, message: str) -> None:
         self.code = code
         super().__init__(message)
+
+
+class CalledBackError(NodeError):
+    """A sample need not leave any more: it would not get there in time."""
 
 
 class EmulationError(NodeError):

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -37,8 +38,8 @@ from tierline_nodes.meter import Meter
 from tierline_nodes.refusals import Refusals
 from tierline_nodes.samples import Node, serve
 from tierline_nodes.selftest import measure_profile
-from tierline_nodes.steering import follow_orders, follow_plans, follow_prices
-from tierline_nodes.telemetry import check_idle_speed, probe_links, report
+from tierline_nodes.steering import follow_orders, follow_plans, follow_prices, link_stalls
+from tierline_nodes.telemetry import check_idle_speed, probe_links, report, report_stalls
 
 _log = structlog.get_logger()
 
@@ -139,10 +140,11 @@ async def _joined(
             receiver=receiver, presence=presence, compute=compute, meter=meter,
             coder=make_coder(bundle.codings, profile.codecs),
         )  # fmt: skip
+        sender.stalls.listeners.append(partial(link_stalls, node))
         birth = _birth(config, "ready", profile.incarnation, bundle.digest)
         async with running(
             follow_plans(plans, node), follow_prices(prices, node), refusals.answer(), report(node),
-            check_idle_speed(node), probe_links(node), name=f"node-{config.name}",
+            report_stalls(node), check_idle_speed(node), probe_links(node), name=f"node-{config.name}",
         ):  # fmt: skip
             await session.retain(PROFILE, config.name, profile)
             await session.retain(NODE, config.name, birth)

@@ -8,6 +8,7 @@ import structlog
 from tierline_broker import (
     RAW_INPUT,
     RESULT,
+    Answer,
     CreditError,
     Plan,
     Presence,
@@ -26,8 +27,9 @@ from tierline_nodes.alone import route_now
 from tierline_nodes.coding import Coder
 from tierline_nodes.compute import Compute, Ran
 from tierline_nodes.config import NodeConfig
-from tierline_nodes.errors import SampleError
+from tierline_nodes.errors import CalledBackError, SampleError
 from tierline_nodes.meter import Meter
+from tierline_nodes.outbox import Outbox
 from tierline_nodes.routing import Answered, all_here, pinned_elsewhere
 from tierline_nodes.stage import Passed, pass_stage
 from tierline_nodes.visit import (
@@ -44,7 +46,9 @@ from tierline_nodes.visit import (
 IN_HAND = 64  # samples that a node works on or waits with at a time; the rest stay with their senders
 MOST_WAITING = 48  # of these may wait for credit, so that peers that hang never stop what is computed here
 LONGEST_WAIT = 10.0  # seconds for credit, however far the deadline
-RESERVE = 0.15  # share of the remaining deadline kept for answering here when sending on fails
+RESERVE = 0.15  # share of the remaining deadline kept at least for answering here when sending on fails
+MOST_RESERVE = 0.5  # ... and at most
+SAFETY = 2.0  # times as long as it should take, which is kept where that is more
 
 _log = structlog.get_logger()
 
@@ -65,7 +69,9 @@ class Node:
     coder: Coder
     plan: Plan | None = None
     prices: dict[str, Price] = field(default_factory=dict)  # of shared nodes, the last of each
-    sending: int = 0  # samples that are being sent on, or wait for credit
+    outbox: Outbox = field(default_factory=Outbox)
+    doubted: int | None = None  # version of the plan in force when a link of ours began to stall
+    stalled: asyncio.Event = field(default_factory=asyncio.Event)  # one has, and nobody was told yet
 
 
 async def serve(node: Node) -> None:
@@ -95,11 +101,18 @@ def _plan_now(node: Node) -> Plan | None:
     """Return the plan with the way that it takes now, which is another where one of its nodes is gone."""
     if node.plan is None:
         return None
-    route = route_now(node.plan, node.presence, node.prices, node.sender.link)
+    route = route_now(node.plan, node.presence, node.prices, node.sender.link, doubted=_doubted(node))
     if route is node.plan.route:
         return node.plan
     node.meter.notes["chose-alone"] += 1
     return node.plan.model_copy(update={"route": route})
+
+
+def _doubted(node: Node) -> bool:
+    """Return whether the plan counts on a link of ours that has stalled since it was made."""
+    if node.plan is None or node.plan.version != node.doubted or len(node.plan.route.stages) < 2:
+        return False
+    return node.sender.stalled(node.plan.route.stages[1].node)
 
 
 async def _outcome(node: Node, visit: Visit) -> Result | None:
@@ -184,25 +197,39 @@ async def _travel(node: Node, visit: Visit, route: Route, ran: Ran[Passed] | Non
     step = step_of(visit, ran)
     onto = onward_work(visit, route, passed, node.bundle.digest, step)
     try:
-        await _send(node, visit, onto, route.stages[0].node)
-    except (CreditError, PublishError) as exc:
-        node.meter.drops["send-failed"] += 1
+        await _send(node, visit, onto, route.stages[0].node, patience=_patience(node, visit, passed.best))
+    except (CreditError, PublishError, CalledBackError) as exc:
+        node.meter.drops["called-back" if isinstance(exc, CalledBackError) else "send-failed"] += 1
         _log.debug("send_failed", peer=route.stages[0].node, reason=str(exc))
         return await _degraded(node, visit, ran, str(exc))
     return None
 
 
-async def _send(node: Node, visit: Visit, work: Work, peer: str) -> None:
+async def _send(node: Node, visit: Visit, work: Work, peer: str, *, patience: float) -> None:
     """Send work to a peer, unless too many samples are at that already."""
-    if node.sending >= MOST_WAITING:
-        raise CreditError(f"{node.sending} samples wait to leave {node.config.name} already")
-    patience = min(LONGEST_WAIT, visit.remaining * (1 - RESERVE))
-    node.sending += 1
-    try:
+    if node.outbox.size >= MOST_WAITING:
+        raise CreditError(f"{node.outbox.size} samples wait to leave {node.config.name} already")
+    recall = not pinned_elsewhere(visit.work, node.config.tier) and (
+        work.best is not None or _exits_ahead(node, visit.work)
+    )
+    async with node.outbox.leaving(peer, recall=recall):
         sent = await node.sender.send(work, peer, deadline=patience)
-    finally:
-        node.sending -= 1
     node.meter.sent_bytes += sent.sent_bytes
+
+
+def _patience(node: Node, visit: Visit, best: Answer | None) -> float:
+    """Return the seconds for which sending is tried, such that there is time left to answer here instead."""
+    here = 0.0
+    if best is None and _exits_ahead(node, visit.work):
+        seconds = sum(node.profile.block_seconds[visit.work.layer :]) * node.meter.speed
+        here = SAFETY * seconds * (1 + node.compute.depth)
+    reserve = max(RESERVE * visit.remaining, min(MOST_RESERVE * visit.remaining, here))
+    return min(LONGEST_WAIT, visit.remaining - reserve)
+
+
+def _exits_ahead(node: Node, work: Work) -> bool:
+    """Return whether this node could answer a sample by itself."""
+    return any(work.layer < layer <= len(node.bundle.model.blocks) for layer in node.bundle.model.exits)
 
 
 async def _degraded(node: Node, visit: Visit, ran: Ran[Passed] | None, reason: str) -> Result:

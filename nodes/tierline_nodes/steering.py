@@ -1,4 +1,4 @@
-"""What a node is told by others while it runs: its plan, the prices of shared nodes, an operator's orders."""
+"""What a node learns while it runs: its plan, the prices of shared nodes, orders, links that stall."""
 
 import asyncio
 
@@ -23,6 +23,16 @@ async def follow_plans(plans: Subscription[Plan], node: Node) -> None:
         elif plan != node.plan:
             node.plan = plan
             _log.info("plan_taken", version=plan.version, reason=plan.reason)
+
+
+def link_stalls(node: Node, peer: str) -> None:
+    """Do without a link that lets nothing through, until a receipt or a newer plan says otherwise.
+
+    What waits for it is answered here, new samples choose another way, and the scheduler is told at once.
+    """
+    node.doubted = None if node.plan is None else node.plan.version
+    node.outbox.call_back(peer)
+    node.stalled.set()
 
 
 async def follow_prices(prices: Subscription[Price], node: Node) -> None:

@@ -34,15 +34,28 @@ async def report(node: Node) -> None:
     interval = Interval(at=loop.time())
     async for _ in every(REPORT_SECONDS):
         rate, busy = interval.rates(loop.time(), node.meter.arrived, node.compute.busy)
-        try:
-            await node.session.publish(TELEMETRY, node.config.name, _telemetry(node, rate, busy))
-        except PublishError as exc:
-            _log.debug("telemetry_unsent", reason=str(exc))
+        await _publish(node, _telemetry(node, rate, busy))
 
 
-def _telemetry(node: Node, rate: float, busy: float) -> Telemetry:
+async def report_stalls(node: Node) -> None:
+    """Publish telemetry whenever a link begins to stall, without waiting for the second, for ever."""
+    while True:
+        await node.stalled.wait()
+        node.stalled.clear()
+        await _publish(node, _telemetry(node, 0.0, 0.0, early=True))
+
+
+async def _publish(node: Node, report: Telemetry) -> None:
+    try:
+        await node.session.publish(TELEMETRY, node.config.name, report)
+    except PublishError as exc:
+        _log.debug("telemetry_unsent", reason=str(exc))
+
+
+def _telemetry(node: Node, rate: float, busy: float, *, early: bool = False) -> Telemetry:
     meter = node.meter
     return Telemetry(
+        early=early,
         node=node.config.name,
         tier=node.config.tier,
         incarnation=node.profile.incarnation,

@@ -85,13 +85,16 @@ async def deployment(
             )
 
 
-async def start_scheduler(deployed: Deployment, *, deadline: float, rate: float) -> None:
+async def start_scheduler(
+    deployed: Deployment, *, deadline: float, rate: float, balance: float = 0.0
+) -> None:
     """Start the scheduler and return when the mobile node has a plan.
 
     Args:
         deployed: what it plans for.
         deadline: seconds that plans must keep.
         rate: requests per second that will come.
+        balance: what plans are to save, from 0 (cloud work) to 1 (waiting).
 
     Raises:
         StartError: no plan came in time.
@@ -99,6 +102,7 @@ async def start_scheduler(deployed: Deployment, *, deadline: float, rate: float)
     command = [
         "tierline_replay.tether", "tierline", "scheduler", "--name", "scheduler", "--site", deployed.site,
         "--deadline", str(deadline), "--edge-weight", str(EDGE_WEIGHT), "--expected-rate", str(rate),
+        "--balance", str(balance),
     ]  # fmt: skip
     await deployed.supervisor.start("scheduler", command)
     try:

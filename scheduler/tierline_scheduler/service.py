@@ -28,6 +28,7 @@ from tierline_broker import (
     Route,
     Session,
     Subscription,
+    Telemetry,
     connect,
 )
 from tierline_scheduler.config import SchedulerConfig
@@ -74,13 +75,17 @@ class _Desk:
             self.counters["refused"] += 1
             _log.warning("record_refused", node=error.node, reason=str(error))
             return
-        if isinstance(record, Birth | Profile | Order | Requirement):
+        if isinstance(record, Birth | Profile | Order | Requirement) or _is_urgent(record):
             self.wake.set()
 
     def _is_outdated(self, plan: Plan) -> bool:
         """Whether somebody put an old plan, or another of the same version, in the place of ours."""
         known = self.state.plans.get(plan.node)
         return known is not None and plan.version <= known.version and plan != known
+
+
+def _is_urgent(record: FoldedRecord) -> bool:
+    return isinstance(record, Telemetry) and record.early
 
 
 _FOLLOWED = (PLAN, NODE, LEADER, ORDER, REQUIREMENT, PROFILE, TELEMETRY)

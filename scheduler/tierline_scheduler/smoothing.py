@@ -98,6 +98,11 @@ def observe(level: Level | None, value: float, scale: Scale = Scale.RATIO) -> Le
     )
 
 
+def restart(value: float, scale: Scale = Scale.RATIO) -> Level:
+    """Return the level of a quantity that is known not to be what it was."""
+    return observe(None, value, scale)
+
+
 def average(old: float | None, new: float, gain: float) -> float:
     """Return the plain moving average."""
     return new if old is None else old + gain * (new - old)

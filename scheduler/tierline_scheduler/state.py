@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from tierline_broker import Birth, LinkReport, Order, Plan, Profile, Requirement, Telemetry, Tier
 from tierline_scheduler.errors import RefusedError
 from tierline_scheduler.model import Model, read_card
-from tierline_scheduler.smoothing import Level, Scale, average, observe
+from tierline_scheduler.smoothing import Level, Scale, average, observe, restart
 
 MAX_NODES = 4096
 MAX_PLAN_VERSION = 2**62
@@ -197,10 +197,14 @@ def _profiled(node: NodeState, profile: Profile) -> NodeState:
 
 
 def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
+    links = {report.peer: _observed(node.links.get(report.peer), report, now) for report in telemetry.links}
+    if telemetry.early:
+        return replace(node, heard=now, silent=False, links=links)
     return replace(
         node,
         heard=now,
         silent=False,
+        links=links,
         speed=observe(node.speed, _within(telemetry.speed, _SPEED)),
         arrivals=observe(node.arrivals, telemetry.arrival_rate, Scale.COUNT),
         busy=average(node.busy, telemetry.busy, BUSY_GAIN),
@@ -208,9 +212,6 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         battery=telemetry.battery,
         plan=min(telemetry.plan, MAX_PLAN_VERSION),
         memory_free_bytes=telemetry.memory_free_bytes,
-        links={
-            report.peer: _observed(node.links.get(report.peer), report, now) for report in telemetry.links
-        },
     )
 
 
@@ -218,8 +219,11 @@ def _observed(link: LinkState | None, report: LinkReport, now: float) -> LinkSta
     """A report that counts no new observation only repeats itself: it makes nothing more certain."""
     if link is not None and report.observations == link.observations:
         return link
+    rate = _within(report.bytes_per_second, _RATE)
+    refuted = report.stalled and link is not None and link.rate.value > rate
     return LinkState(
-        rate=observe(link.rate if link else None, _within(report.bytes_per_second, _RATE)),
+        # What is still on its way is no noisy reading but a bound, whatever was believed before.
+        rate=restart(rate) if refuted else observe(link.rate if link else None, rate),
         rtt=observe(link.rtt if link else None, _within(report.rtt, _RTT)),
         observed=now - report.age,
         observations=report.observations,

@@ -197,8 +197,54 @@ def test_a_link_that_breaks_down_is_known_before_anything_arrives():
 
     assert seen[0] == before.model_copy(update={"age": seen[0].age})
     assert seen[1].observations == before.observations + 1
+    assert [one.stalled for one in seen] == [False, True, True, True, True]
     assert seen[-1].bytes_per_second < RATE / 10
     assert seen[-1].age == 0.0
+
+
+def busy_uplink(*peers):
+    uplink = Uplink()
+    for turn in range(10):
+        for size in (200, 25_000):
+            for peer in peers:
+                uplink.receive(peer, *uplink.send(peer, size, turn + size * 1e-5))
+    return uplink
+
+
+def test_a_stall_is_told_once_and_of_all_peers_that_share_the_way_out():
+    uplink = busy_uplink("edge", "cloud", "near")
+    uplink.send("edge", 25_000, 20.0)
+    uplink.receive("near", *uplink.send("near", 100, 20.1))
+
+    assert uplink.receipts.overdue(20.4) == ()
+    assert set(uplink.receipts.overdue(20.6)) == {"edge", "cloud"}
+    assert uplink.receipts.overdue(20.7) == ()
+    assert uplink.receipts.stalled("cloud")
+    assert uplink.receipts.report("cloud", 21.0).bytes_per_second == pytest.approx(25_000 / 0.68, rel=0.05)
+    assert not uplink.receipts.stalled("near")
+
+
+def test_a_bound_tightens_with_time_and_gives_way_to_the_first_that_arrives():
+    uplink = busy_uplink("edge")
+    number, _ = uplink.send("edge", 25_000, 20.0)
+    rates = []
+    for now in (20.6, 21.0, 21.8):
+        uplink.receipts.overdue(now)
+        rates.append(uplink.receipts.report("edge", now).bytes_per_second)
+    uplink.receive("edge", number, 21.9)
+    uplink.receive("edge", *uplink.send("edge", 25_000, 30.0))
+
+    assert rates == pytest.approx([25_000 / (t - RTT) for t in (0.6, 1.0, 1.8)], rel=0.05)
+    assert not uplink.receipts.stalled("edge")
+    assert uplink.receipts.report("edge", 31.0).bytes_per_second > rates[-1]
+
+
+def test_a_receipt_that_was_lost_is_no_stall():
+    uplink = busy_uplink("edge")
+    uplink.send("edge", 25_000, 20.0)
+    uplink.receive("edge", *uplink.send("edge", 25_000, 20.1))
+
+    assert uplink.receipts.overdue(25.0) == ()
 
 
 def test_a_large_message_that_takes_its_usual_time_says_nothing_yet():

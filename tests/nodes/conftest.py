@@ -48,8 +48,10 @@ class Bus:
     all_hang: asyncio.Event = field(default_factory=asyncio.Event)
     publish_faults: list[Exception] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
+    patience: list[float] = field(default_factory=list)
 
     async def send(self, work: Work, peer: str, *, deadline: float) -> "Bus":
+        self.patience.append(deadline)
         if self.fault is not None:
             raise self.fault
         if self.hangs:
@@ -67,6 +69,11 @@ class Bus:
         if self.rate is None:
             return None
         return LinkReport(peer=peer, bytes_per_second=self.rate, rtt=0.01, age=0.0, observations=9)
+
+    stalls: set[str] = field(default_factory=set)
+
+    def stalled(self, peer: str) -> bool:
+        return peer in self.stalls
 
     def credit(self, peer: str) -> int:
         return len(peer)

@@ -55,15 +55,22 @@ def presence(**states: str) -> Presence:
     return found
 
 
-def choose(there: Presence, *, prices: Any = None, rate: float = 1e6, plan: Plan = PLAN) -> Route:
+def choose(
+    there: Presence, *, prices: Any = None, rate: float = 1e6, plan: Plan = PLAN, doubted: bool = False
+) -> Route:
     def link(peer: str) -> LinkReport:
         return LinkReport(peer=peer, bytes_per_second=rate, rtt=0.01, age=0.0, observations=1)
 
-    return route_now(plan, there, prices or {}, link)
+    return route_now(plan, there, prices or {}, link, doubted=doubted)
 
 
 def test_while_a_scheduler_plans_the_plan_holds() -> None:
     assert choose(presence(), rate=1.0) is PLAN.route
+
+
+def test_a_plan_whose_link_has_stalled_since_is_not_followed() -> None:
+    assert choose(presence(), rate=1e3, doubted=True) == ALONE.route
+    assert choose(presence(), rate=1e6, doubted=True) == NEAR.route
 
 
 def test_without_other_ways_or_any_scheduler_ever_the_plan_holds() -> None:

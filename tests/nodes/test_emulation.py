@@ -71,3 +71,17 @@ async def test_crossing_takes_the_time_the_link_takes() -> None:
     await link.cross(500, Tier.EDGE)
 
     assert loop.time() - start >= 0.0599
+
+
+async def test_who_waits_for_its_turn_may_be_called_back_and_meets_the_link_as_it_then_is() -> None:
+    link = Conditions(bytes_per_second=10_000.0)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    first, given_up, last = (asyncio.create_task(link.cross(500, None)) for _ in range(3))
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    link.change('{"uplink_bytes_per_second": 5000}')
+    await first
+    assert loop.time() - start == pytest.approx(0.05, abs=0.03)
+    await last
+    assert loop.time() - start == pytest.approx(0.15, abs=0.04)

@@ -1,16 +1,31 @@
 """A sample's way through a node with a real model: answered, sent on, degraded, refused."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.nodes.conftest import Bus, at, sample
-from tierline_broker import Birth, CreditError, Plan, Pool, PublishError, Result, Route, Stage, Tier, Work
+from tierline_broker import (
+    Birth,
+    CreditError,
+    Fallback,
+    Plan,
+    Pool,
+    PublishError,
+    Result,
+    Route,
+    Stage,
+    Tier,
+    Work,
+)
 from tierline_codecs import decode, encode
 from tierline_models import Bundle
+from tierline_nodes.routing import all_here
 from tierline_nodes.samples import MOST_WAITING, Node, _serve_one
+from tierline_nodes.steering import link_stalls
 
 TIERS = {Pool.EASY: Tier.MOBILE, Pool.MEDIUM: Tier.EDGE, Pool.HARD: Tier.CLOUD}
 
@@ -25,6 +40,11 @@ def plan(
     )
     bands = {"easy": 1.0, "medium": 1.0, "tiers": TIERS} | route
     return Plan(node="phone", model=bundle.digest, version=7, route=Route(stages=stages, **bands))
+
+
+async def until(what: Callable[[], bool]) -> None:
+    while not what():  # noqa: ASYNC110 (the stand-ins tell nobody)
+        await asyncio.sleep(0.01)
 
 
 async def only_result(node: Node, bus: Bus, work: Work) -> Result:
@@ -196,7 +216,61 @@ async def test_only_so_many_samples_wait_for_a_peer_that_hangs(node: Node, bus: 
 
     assert result.degraded
     assert result.answer is not None
-    assert node.sending == 0
+    assert node.outbox.size == 0
+
+
+async def test_what_waits_for_a_link_that_stalls_is_answered_here(node: Node, bus: Bus) -> None:
+    node.plan = plan(node.bundle)
+    bus.hangs = True
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(_serve_one(node, sample()))
+        pinned = tasks.create_task(_serve_one(node, sample(tier="edge")))
+        await until(lambda: bus.hanging == 2)
+        link_stalls(node, "cloud")
+        await asyncio.sleep(0.05)
+        assert not bus.results
+        link_stalls(node, "edge")
+        await until(lambda: bool(bus.results))
+        assert not pinned.done()  # nobody else may answer it
+        pinned.cancel()
+
+    ((_, result),) = bus.results
+    assert result.degraded
+    assert result.answer is not None
+    assert result.answer.layer == 2
+    assert "the link to edge lets nothing through" in result.why
+    assert node.meter.drops == {"called-back": 1}
+    assert node.stalled.is_set()
+
+
+async def test_a_plan_whose_link_has_stalled_is_followed_again_once_it_is_newer_or_the_link_is_back(
+    node: Node, bus: Bus
+) -> None:
+    alone = Fallback(route=all_here("phone", Tier.MOBILE, 6), seconds=0.1)
+    node.plan = plan(node.bundle).model_copy(update={"fallbacks": (alone,), "deadline": 0.5})
+    link_stalls(node, "edge")
+    bus.stalls.add("edge")
+    await _serve_one(node, sample())
+    assert len(bus.results) == 1
+    node.plan = node.plan.model_copy(update={"version": 8})
+    await _serve_one(node, sample())
+    assert len(bus.sent) == 1
+    link_stalls(node, "edge")
+    bus.stalls.clear()
+    await _serve_one(node, sample())
+    assert len(bus.sent) == 2
+
+
+@pytest.mark.parametrize(("deadline", "kept"), [(10.0, 0.15), (1.0, 0.4), (0.5, 0.5)])
+async def test_so_much_time_is_kept_as_answering_here_may_take(
+    node: Node, bus: Bus, deadline: float, kept: float
+) -> None:
+    node.plan = plan(node.bundle, layers=(1, 3, 6))
+    node.meter.speed = 0.2 / sum(node.profile.block_seconds)
+    node.meter.last_work = 1e12  # what is computed meanwhile does not count
+    await _serve_one(node, sample(deadline=deadline))
+
+    assert 1 - bus.patience[0] / deadline == pytest.approx(kept, abs=0.1)
 
 
 async def test_a_result_that_the_broker_refuses_is_counted_and_not_tried_for_ever(

@@ -191,6 +191,23 @@ def test_more_nodes_or_plans_than_we_keep_are_refused(kit: Any, monkeypatch: pyt
 ROUTE = RouteCard(exits=(6,), thresholds=(), shares=(1.0,), accuracy=0.9)
 
 
+def test_what_a_stalled_link_can_carry_at_most_is_believed_at_once(kit: Any) -> None:
+    state = kit.deployment(kit.text.card)
+
+    def told(rate: float, **fields: Any) -> Any:
+        link = kit.link("edge-0", rate, observations=9, stalled="stalled" in fields)
+        early = "stalled" in fields
+        report = kit.telemetry("mobile-0", Tier.MOBILE, link, early=early, arrival_rate=0.0, busy=0.9)
+        return apply(state, report, 50.0).nodes["mobile-0"]
+
+    before, usual, down = state.nodes["mobile-0"], told(5e4), told(5e4, stalled=True)
+
+    assert usual.links["edge-0"].rate.value > 5e5
+    assert down.links["edge-0"].rate.value == pytest.approx(5e4)
+    assert (down.heard, down.arrivals, down.busy) == (50.0, before.arrivals, before.busy)
+    assert told(1e7, stalled=True).links["edge-0"].rate.value < 5e6
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
