@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tierline_broker import Birth, LinkReport, Order, Plan, Profile, Requirement, Telemetry, Tier
+from tierline_scheduler.counting import Count, count
 from tierline_scheduler.errors import RefusedError
 from tierline_scheduler.model import Model, read_card
-from tierline_scheduler.smoothing import Level, Scale, average, observe, restart
+from tierline_scheduler.smoothing import Level, average, observe, restart
 
 MAX_NODES = 4096
 MAX_PLAN_VERSION = 2**62
@@ -42,7 +43,7 @@ class NodeState:
     heard: float = 0.0
     silent: bool = False
     speed: Level | None = None
-    arrivals: Level | None = None  # samples per second
+    arrivals: Count | None = None  # samples per second
     busy: float | None = None
     queue: float | None = None
     battery: float | None = None
@@ -206,7 +207,7 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         silent=False,
         links=links,
         speed=observe(node.speed, _within(telemetry.speed, _SPEED)),
-        arrivals=observe(node.arrivals, telemetry.arrival_rate, Scale.COUNT),
+        arrivals=count(node.arrivals, telemetry.arrival_rate),
         busy=average(node.busy, telemetry.busy, BUSY_GAIN),
         queue=average(node.queue, min(telemetry.queue, 1_000_000), BUSY_GAIN),
         battery=telemetry.battery,

@@ -2,13 +2,13 @@ from random import Random
 
 import pytest
 
-from tierline_scheduler.smoothing import SETTLED, Level, Scale, average, observe
+from tierline_scheduler.smoothing import Level, average, observe
 
 
-def follow(values: list[float], scale: Scale = Scale.RATIO) -> Level:
+def follow(values: list[float]) -> Level:
     level = None
     for value in values:
-        level = observe(level, value, scale)
+        level = observe(level, value)
     assert level is not None
     return level
 
@@ -69,24 +69,6 @@ def test_a_repeated_reading_makes_nothing_more_certain() -> None:
     repeated = follow([*noisy(10, 5, 50), *[noisy(10, 5, 50)[-1]] * 20])
 
     assert repeated.sd >= once.sd
-
-
-def test_counts_may_be_zero_and_their_doubt_shrinks_with_their_size() -> None:
-    rng = Random(2)
-    few = follow([float(rng.randint(0, 3)) for _ in range(100)], Scale.COUNT)
-    many = follow([float(rng.randint(90, 110)) for _ in range(100)], Scale.COUNT)
-    none = follow([0.0] * 30, Scale.COUNT)
-
-    assert none.value == 0
-    assert none.doubt <= 2 * SETTLED
-    assert many.doubt < few.doubt
-    assert many.value == pytest.approx(100, rel=0.1)
-
-
-def test_traffic_that_starts_is_seen_at_its_second_report() -> None:
-    level = follow([*[0.0] * 30, 20.0, 20.0], Scale.COUNT)
-
-    assert level.value == pytest.approx(20)
 
 
 def test_a_plain_average_begins_with_the_first_value() -> None:
