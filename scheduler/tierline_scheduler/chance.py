@@ -63,6 +63,23 @@ def tail(seconds: Floats, sd: Floats, crossing: Floats, rate_sd: float) -> Tail:
     return Tail(begin=begin, log_mean=np.log(mean) - squared / 2, log_sd=np.sqrt(squared))
 
 
+def slow_share(after: Floats | float, full: Floats, variance: Floats, mean: Floats, deep: Floats) -> Floats:
+    """Return the share of samples that take longer than `after`; arguments broadcast.
+
+    Args:
+        after: seconds.
+        full: mean seconds of samples that go all the way ...
+        variance: ... and their variance.
+        mean: seconds of all samples on average.
+        deep: share that goes all the way.
+    """
+    width = np.sqrt(np.log1p(variance / np.maximum(full, 1e-12) ** 2)) + 1e-9
+    rest = np.maximum(mean - deep * full, 0.0) / np.maximum(1 - deep, 1e-9)
+    logs = (np.log(np.maximum(one / np.maximum(after, 1e-12), 1e-12)) for one in (full, rest))
+    late, soon = (normal(one / width - width / 2) for one in logs)
+    return deep * late + (1 - deep) * soon
+
+
 def allowed_late(margin: float) -> float:
     """Return the share of samples that a plan with so many deviations of margin lets be late."""
     return NormalDist().cdf(-margin)

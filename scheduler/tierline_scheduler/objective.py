@@ -19,6 +19,8 @@ class Objective:
         cloud_weight: what a second of cloud work costs.
         edge_weight: what a second of edge work costs.
         latency_weight: what a second of mean latency costs.
+        slow_after: seconds after which a sample is slow, whatever its device and deadline; 0: none is.
+        slow_weight: what a slow sample costs.
         energy_weight: what a joule that the mobile node spends costs.
         miss_cost: what a sample costs whose deadline cannot be kept; where servers are short of room, this
             times the priority decides who goes without.
@@ -37,6 +39,8 @@ class Objective:
     cloud_weight: float = 1.0
     edge_weight: float = 0.0
     latency_weight: float = 0.0
+    slow_after: float = 0.0
+    slow_weight: float = 0.0
     energy_weight: float = 0.0
     miss_cost: float = 1.0
     compute_watts: float = 3.0
@@ -55,8 +59,9 @@ class Objective:
     def balanced(cls, knob: float, *, deadline: float = 0.5, accuracy_drop: float = 0.01) -> "Objective":
         """Return an objective between least cloud work (0) and least wait (1).
 
-        A straight line between the two prices: whatever the knob, no plan within the limits has both less
-        cloud work and less mean latency than the one chosen.
+        Both have a price: whatever the knob, no plans within the limits that keep as many deadlines have both
+        less cloud work and less mean latency than those chosen. The price of a wait rises slowly at first,
+        since there a little cloud work buys most of it.
 
         Args:
             knob: from 0 to 1.
@@ -68,11 +73,13 @@ class Objective:
         """
         if not 0 <= knob <= 1:
             raise ObjectiveError(f"objective knob is {knob}; give a number from 0 to 1")
-        # In the middle a second of wait weighs a tenth of a second of cloud work: a request's 0.1 s of the
-        # one and 0.01 s of the other then weigh alike.
+        # In the middle a second of wait weighs a 25th of a second of cloud work: a request's 0.1 s of the one
+        # and 0.004 s of the other, a fifth of what it takes there, then weigh alike. A miss weighs as much as
+        # 0.1 s of cloud work at the one end, some five requests' whole, and 1.2 s of wait at the other.
         return cls(
             cloud_weight=1 - 0.999 * knob,
-            latency_weight=0.1 * knob,
+            latency_weight=0.08 * knob**2,
+            miss_cost=0.1,
             deadline=deadline,
             accuracy_drop=accuracy_drop,
         )
@@ -87,6 +94,8 @@ _RANGES = (
     ("cloud_weight", 0.0, 1e9),
     ("edge_weight", 0.0, 1e9),
     ("latency_weight", 0.0, 1e9),
+    ("slow_after", 0.0, 86_400.0),
+    ("slow_weight", 0.0, 1e9),
     ("energy_weight", 0.0, 1e9),
     ("miss_cost", 0.0, 1e9),
     ("compute_watts", 0.0, 1e6),

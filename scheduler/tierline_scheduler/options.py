@@ -7,7 +7,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from tierline_broker import Tier
-from tierline_scheduler.chance import Tail, allowed_late, tail
+from tierline_scheduler.chance import Tail, allowed_late, slow_share, tail
 from tierline_scheduler.cost import Figures, predict
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
@@ -122,6 +122,8 @@ def cost(option: Option, objective: Objective, prices: Mapping[str, float] | Non
     weighted = option.figures.work @ np.array([weights[tier] for tier in option.table.chain])
     if objective.latency_weight > 0:
         weighted = weighted + objective.latency_weight * option.figures.mean_seconds
+    if objective.slow_after > 0 and objective.slow_weight > 0:
+        weighted = weighted + objective.slow_weight * slow(option, objective)
     if objective.energy_weight > 0:
         weighted = weighted + objective.energy_weight * joules(option, objective)
     if prices:
@@ -148,6 +150,13 @@ def lateness(option: Option, objective: Objective, rows: slice = _EVERY) -> Floa
     overrun = 1 + np.log(np.maximum(1.0, option.figures.seconds[rows] / objective.deadline))
     found: Floats = objective.late_cost * excess * overrun
     return found
+
+
+def slow(option: Option, objective: Objective) -> Floats:
+    """Return the share of samples (N,) that take longer than the objective's `slow_after`."""
+    figures, deep = option.figures, option.table.reach[:, -1]
+    variance = figures.sd**2
+    return slow_share(objective.slow_after, figures.seconds, variance, figures.mean_seconds, deep)
 
 
 def joules(option: Option, objective: Objective) -> Floats:

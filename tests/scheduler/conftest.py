@@ -1,13 +1,14 @@
 """Deployments made of records, as nodes would publish them, and a model whose routes were really measured."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations, combinations_with_replacement
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.scheduler.fleets import Build, make, plans_of
 from tierline_broker import (
     Birth,
     LinkReport,
@@ -19,6 +20,7 @@ from tierline_broker import (
     Tier,
 )
 from tierline_scheduler import ClusterState, apply
+from tierline_scheduler.fleet import PlanTable
 
 Confidences = dict[int, float]
 """What the exits of a model would say of one sample, by layer."""
@@ -176,3 +178,13 @@ class Kit:
 @pytest.fixture(scope="session")
 def kit() -> Kit:
     return Kit()
+
+
+@pytest.fixture(scope="session")
+def plan_table(kit: Any) -> PlanTable:
+    return plans_of(kit.text.card)
+
+
+@pytest.fixture(scope="session")
+def build(plan_table: PlanTable) -> Build:
+    return partial(make, plan_table)

@@ -1,6 +1,5 @@
 """The fleet's planner: against an independent solver, and what must hold whatever the fleet."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from tests.scheduler.fleets import BALANCED, LEVEL, OBJECTIVE, Build, link, node
 from tierline_broker import Tier
 from tierline_scheduler import Objective
 from tierline_scheduler.cost import predict
@@ -21,13 +21,9 @@ from tierline_scheduler.fleet import (
     Feature,
     Fleet,
     PlanTable,
-    Servers,
-    Sites,
     calibrated,
-    compile_plans,
     device_features,
     improve,
-    make_fleet,
     outlook,
     settle,
     solve,
@@ -35,104 +31,12 @@ from tierline_scheduler.fleet import (
     waits_at,
 )
 from tierline_scheduler.fleet import rows as rows_module
+from tierline_scheduler.fleet.predict import allowed, segments, unpack
 from tierline_scheduler.fleet.round import open_round
 from tierline_scheduler.fleet.rows import options
 from tierline_scheduler.model import read_card
-from tierline_scheduler.servers import Arrivals, Device, Hop, Load
+from tierline_scheduler.servers import Arrivals
 from tierline_scheduler.table import tables
-
-OBJECTIVE = Objective(accuracy_drop=0.02)
-BALANCED = Objective.balanced(0.5, accuracy_drop=0.02)
-LEVEL = 0.72
-
-Build = Callable[..., Fleet]
-
-
-def node(slowdown: float, card: Any, max_layer: int = 99) -> Device:
-    return Device(
-        name="reference",
-        ready_at=np.arange(card.blocks + 1) * 0.004 * slowdown,
-        exit_seconds=0.0003 * slowdown,
-        codec_seconds=0.0004 * slowdown,
-        sd=0.2,
-        doubt=0.0,
-        max_layer=max_layer,
-        backlog=0.0,
-        others=Load(),
-    )
-
-
-def link(rate: float, rtt: float) -> Hop:
-    return Hop(rate=rate, rate_sd=0.3, doubt=0.0, rtt=rtt, rtt_sd=0.4, others=Load())
-
-
-@pytest.fixture(scope="module")
-def plan_table(kit: Any) -> PlanTable:
-    card = kit.text.card
-    links = {(a, b): link(1e6, 0.0) for a in Tier for b in Tier}
-    found = tables(read_card(card), card.accuracy - OBJECTIVE.accuracy_drop)
-    return compile_plans(found, {tier: node(1.0, card) for tier in Tier}, links, 2**26)
-
-
-@pytest.fixture(scope="module")
-def build(plan_table: PlanTable) -> Build:
-    def built(
-        devices: int = 12,
-        edges: int = 2,
-        *,
-        seed: int = 0,
-        crowd: float = 3.0,
-        cloud: float = 1e6,
-        deadline: float = 1.0,
-        uplink: float = 1.0,
-        shuffle: int | None = None,
-    ) -> Fleet:
-        rng = np.random.default_rng(seed)
-        slowness = rng.choice([4.0, 10.0, 25.0], devices)
-        rate = rng.lognormal(0, 0.5, devices) * crowd * edges / devices * 12
-        to_edge = np.column_stack(
-            [rng.lognormal(13.5, 0.8, devices) * uplink, rng.uniform(0.005, 0.05, devices)]
-        )
-        to_cloud = to_edge + np.array([0.0, 0.03])
-        columns = {
-            "table": np.zeros(devices),
-            "site": rng.integers(edges, size=devices),
-            "rate": rate,
-            "deadline": rng.choice([0.15, 0.3, 0.6], devices) * deadline,
-            "priority": rng.choice([1.0, 2.0], devices),
-            "margin": np.full(devices, 1.645),
-            "depth": rng.choice([0, 2, 99], devices, p=[0.1, 0.2, 0.7]),
-            "features": device_features(rate, slowness, slowness, to_edge, to_cloud),
-            "spread": np.full((devices, Feature.EDGE_WAIT), 0.3),
-        }
-        if shuffle is not None:
-            order = np.random.default_rng(shuffle).permutation(devices)
-            columns = {name: column[order] for name, column in columns.items()}
-        one = np.ones(edges)
-        return make_fleet(
-            (plan_table,),
-            Sites(
-                edge=np.arange(edges),
-                cloud=np.zeros(edges, dtype=np.int64),
-                backhaul=one / 12.5e6,
-                rtt=one * 0.02,
-                backhaul_spread=one * 0.1,
-                rtt_spread=one * 0.1,
-                edge_depth=np.full(edges, 99),
-                cloud_depth=np.full(edges, 99),
-            ),
-            Servers(slowness=one * 3, spread=one * 0.1, count=one, background=one * 0.05, visit=one * 0.012),
-            Servers(
-                slowness=np.ones(1),
-                spread=np.ones(1) * 0.1,
-                count=np.full(1, cloud),
-                background=np.zeros(1),
-                visit=np.full(1, 0.012),
-            ),
-            columns,
-        )
-
-    return built
 
 
 def optimum(fleet: Fleet, objective: Objective, level: float) -> float:
@@ -171,12 +75,16 @@ def at(fleet: Fleet, level: float = LEVEL, objective: Objective = OBJECTIVE) -> 
     return solve(fleet, objective, np.full(len(fleet.edges), level))
 
 
-@given(seed=st.integers(0, 10_000), crowd=st.sampled_from([0.5, 2.0, 8.0]), knob=st.sampled_from([0.0, 0.5]))
+@given(
+    seed=st.integers(0, 10_000),
+    crowd=st.sampled_from([0.5, 2.0, 8.0]),
+    objective=st.sampled_from([OBJECTIVE, BALANCED, replace(BALANCED, slow_after=0.15, slow_weight=0.05)]),
+)
 @settings(max_examples=25, deadline=None)
 def test_the_bounds_enclose_the_optimum_and_the_core_reaches_it(
-    build: Build, seed: int, crowd: float, knob: float
+    build: Build, seed: int, crowd: float, objective: Objective
 ) -> None:
-    fleet, objective = build(seed=seed, crowd=crowd), Objective.balanced(knob, accuracy_drop=0.02)
+    fleet = build(seed=seed, crowd=crowd)
     best = optimum(fleet, objective, LEVEL)
 
     rough = at(fleet, objective=objective)
@@ -334,6 +242,7 @@ def test_an_empty_fleet_has_an_empty_answer(build: Build) -> None:
                 "deadline",
                 "priority",
                 "margin",
+                "slow_weight",
                 "depth",
                 "features",
                 "spread",
@@ -375,6 +284,33 @@ def test_the_matrix_product_is_the_exact_prediction_where_nothing_waits(
                 assert plan_table.cloud_work[ours] * 1.5 == pytest.approx(cloud)
 
 
+def test_variances_are_the_second_product_and_what_is_admitted_keeps_the_deadline_with_its_margin(
+    build: Build,
+) -> None:
+    """Mean + margin * sd against the sum, feature by feature, of squares."""
+    fleet = build(devices=30)
+    waits = waits_at(fleet, OBJECTIVE, np.full(2, LEVEL))
+    (table,) = fleet.tables
+    words = {}
+    for segment in segments(fleet, waits):
+        bits = unpack(allowed(fleet, segment, 1e9), len(table))
+        words |= {segment.rows.start + k: row for k, row in enumerate(bits)}
+    admitted = 0
+    for device, bits in words.items():
+        edge = int(fleet.site[device])
+        of_site = [waits.edge[0][edge], 3.0, 1 / 12.5e6, 0.02, waits.cloud[0][0], 1.0]
+        wide = [waits.edge[1][edge], 0.3, 0.1 / 12.5e6, 0.002, waits.cloud[1][0], 0.1]
+        mean = np.array([*fleet.features[device], *of_site], dtype=float)
+        sd = np.array([*(fleet.features[device] * fleet.spread[device]), *wide], dtype=float)
+        for plan, coefficients in enumerate(table.full):
+            variance = sum((one * wideness) ** 2 for one, wideness in zip(coefficients, sd, strict=True))
+            safe = float(coefficients @ mean) + 1.645 * float(np.sqrt(variance))
+            if table.depth[plan] <= fleet.depth[device] and abs(safe / fleet.deadline[device] - 1) > 1e-5:
+                assert bool(bits[plan]) == (safe <= fleet.deadline[device])
+                admitted += bool(bits[plan])
+    assert 0 < admitted < len(fleet) * len(table)
+
+
 def test_what_is_left_out_of_a_table_is_beaten_on_every_device(plan_table: PlanTable, kit: Any) -> None:
     card = kit.text.card
     every = tables(read_card(card), card.accuracy - OBJECTIVE.accuracy_drop)
@@ -395,6 +331,17 @@ def test_the_knob_never_gives_what_is_worse_in_both(build: Build) -> None:
     assert list(wait) == sorted(wait, reverse=True)
     assert cloud[0] < cloud[-1]
     assert wait[0] > wait[-1]
+
+
+def test_least_latency_waits_no_longer_than_any_other_objective(build: Build) -> None:
+    fleet = build(devices=80, edges=2, crowd=0.2)
+    waits, waited = waits_at(fleet, OBJECTIVE, np.full(2, LEVEL)), []
+    fastest = replace(OBJECTIVE, cloud_weight=0.0, latency_weight=1.0)
+    for objective in (fastest, OBJECTIVE, replace(OBJECTIVE, energy_weight=1.0)):
+        plan = settle(fleet, objective, [LEVEL], exact=True).plan
+        waited.append(float(fleet.rate @ outlook(fleet, objective, waits, plan).mean_seconds))
+
+    assert waited[0] < min(waited[1:])
 
 
 def test_less_energy_is_spent_where_energy_counts(build: Build) -> None:
@@ -420,4 +367,5 @@ def test_the_margin_learns_what_share_is_late_whatever_the_noise() -> None:
 
     assert np.mean(late[100:]) == pytest.approx(0.02, abs=0.003)
     assert calibrated(1.0, 0, 0, 0.02) == 1.0
+    assert 1.0 < calibrated(1.0, 1, 4, 0.02) < calibrated(1.0, 100, 400, 0.02)
     assert calibrated(7.9, 400, 400, 0.02) == 8.0

@@ -160,6 +160,40 @@ def test_a_snapshot_names_what_its_columns_are(kit: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "report", "most"),
+    [({"max_layer": 2}, {}, 2), ({}, {"battery": 0.05}, 0), ({}, {"battery": 0.5}, 6)],
+    ids=["memory", "flat battery", "charged battery"],
+)
+def test_memory_and_battery_bound_how_much_of_the_model_a_mobile_node_of_a_fleet_holds(
+    kit: Any, fields: dict[str, Any], report: dict[str, Any], most: int
+) -> None:
+    state = crowd(kit, count=3, uplink=2e4, **report)
+    for k in range(3):
+        slow = kit.profile(f"mobile-{k}", Tier.MOBILE, kit.text.card, 4.0, **fields)
+        state = apply(state, slow, 0.0)
+
+    taken = snapshot(state, mobiles(state), OBJECTIVE, {}, ledger_of(state, OBJECTIVE))
+    found = guide(state, mobiles(state), OBJECTIVE, {}, ledger_of(state, OBJECTIVE))
+
+    assert taken is not None
+    assert taken.fleet.depth.tolist() == [most] * 3
+    assert len(found.starts) == 3
+    assert max(candidate.legs[0].layer for _, candidate in found.starts.values()) <= most
+
+
+def test_the_largest_message_bounds_what_a_fleet_hands_off(kit: Any) -> None:
+    state, sent = crowd(kit), []
+    for most in (2**26, 1000):
+        limited = replace(OBJECTIVE, max_frame_bytes=most)
+        taken = snapshot(state, mobiles(state), limited, {}, ledger_of(state, limited))
+        assert taken is not None
+        plans = [one for table in taken.fleet.tables for one in table.candidates]
+        sent.append(max(leg.received_bytes for one in plans for leg in one.legs))
+
+    assert sent[0] > 1000 >= sent[1]
+
+
 def test_rounds_settle_at_the_prices_and_then_change_nothing(kit: Any) -> None:
     state, standings, changes = crowd(kit), {}, []
     for second in range(8):
@@ -182,6 +216,18 @@ def test_waiting_counts_where_the_objective_says_so(kit: Any) -> None:
     assert cloud_work(least_work) < cloud_work(least_wait)
     for name in least_work:
         assert least_wait[name].predicted_mean_seconds <= least_work[name].predicted_mean_seconds
+
+
+def test_slow_samples_count_where_the_objective_says_so(kit: Any) -> None:
+    state = crowd(kit, count=3, rate=1.0)
+    indifferent = Objective(deadline=1.0, accuracy_drop=0.05)
+    careful = replace(indifferent, slow_after=0.09, slow_weight=0.5)
+
+    cheap, prompt = (plan(state, one) for one in (indifferent, careful))
+
+    assert cloud_work(cheap) < cloud_work(prompt)
+    for name in cheap:
+        assert prompt[name].predicted_seconds < cheap[name].predicted_seconds
 
 
 def test_energy_counts_where_the_objective_says_so(kit: Any) -> None:

@@ -95,6 +95,7 @@ class Fleet:
         deadline: seconds.
         priority: how much a miss of this device weighs.
         margin: standard deviations kept free before the deadline.
+        slow_weight: what a slow sample of this device costs more than the objective says.
         depth: blocks that its memory and battery admit.
         features: (N, 9) of the device, as `Feature` orders them.
         spread: (N, 9) their relative standard deviations.
@@ -111,6 +112,7 @@ class Fleet:
     deadline: Floats
     priority: Floats
     margin: Floats
+    slow_weight: Floats
     depth: Ints
     features: Singles
     spread: Singles
@@ -147,14 +149,23 @@ def make_fleet(
     clouds: Servers,
     columns: Mapping[str, NDArray[np.generic]],
 ) -> Fleet:
-    """Return the fleet with its devices put in order; `columns` are the fields of `Fleet` by name."""
+    """Return the fleet with its devices put in order.
+
+    Args:
+        tables: of the plans.
+        sites: where devices are.
+        edges: that sites share.
+        clouds: behind them.
+        columns: the fields of `Fleet` by name; `slow_weight` may be left out.
+    """
+    columns = {"slow_weight": np.zeros(len(columns["table"])), **columns}
     # Beyond what has to be together, what devices are like: so that nothing hangs on how they were listed.
     features = np.asarray(columns["features"])
     like = [features[:, k] for k in (Feature.UP_CLOUD, Feature.UP_EDGE, Feature.MOBILE)]
     order = np.lexsort((*like, columns["deadline"], columns["rate"], columns["site"], columns["table"]))
     whole = {name: np.asarray(columns[name])[order].astype(np.int64) for name in ("table", "site", "depth")}
     wide = {name: np.asarray(columns[name])[order].astype(np.float32) for name in ("features", "spread")}
-    names = ("rate", "deadline", "priority", "margin")
+    names = ("rate", "deadline", "priority", "margin", "slow_weight")
     real = {name: np.asarray(columns[name])[order].astype(np.float64) for name in names}
     real["rate"] = np.maximum(real["rate"], IDLE)
     return Fleet(

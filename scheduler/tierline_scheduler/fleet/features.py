@@ -72,6 +72,7 @@ class PlanTable:
         edge_visit: ... with one sample that comes there.
         edge_work: without codec.
         edge_bytes: sent by the mobile node to the edge.
+        deep: share of samples that go all the way.
         depth: blocks that the mobile node has to hold ...
         edge_depth: ... and the edge.
         seconds: that the whole model takes on the reference node of each tier.
@@ -91,6 +92,7 @@ class PlanTable:
     cloud_visit: Floats
     cloud_work: Floats
     cloud_bytes: Floats
+    deep: Floats
     depth: Ints
     edge_depth: Ints
     cloud_depth: Ints
@@ -126,7 +128,11 @@ def compile_plans(
         raise ValueError("no candidate reaches the accuracy floor; lower it")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     rows = np.flatnonzero(columns.pop("largest") <= max_frame_bytes)
-    worse = [columns[name][rows].reshape(len(rows), -1) for name in columns if not name.endswith("_visit")]
+    worse = [
+        columns[name][rows].reshape(len(rows), -1)
+        for name in columns
+        if not name.endswith(("_visit", "deep"))
+    ]
     rows = rows[_front(np.hstack(worse))]
     kept = {name: column[rows] for name, column in columns.items()}
     depth, edge_depth, cloud_depth = (
@@ -159,6 +165,7 @@ def _columns(table: Table, reference: Reference, links: Links) -> dict[str, Floa
         "full": _coefficients(table, across, devices, ones, ones),
         "mean": _coefficients(table, across, devices, reach, beyond),
         "mobile_busy": busy[:, 0],
+        "deep": reach[:, -1],
         "depth": table.layer[:, 0].astype(np.float64),
         "largest": across.received_bytes.max(axis=1),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tierline_scheduler.chance import slow_share
 from tierline_scheduler.fleet.devices import Fleet, Servers, Singles
 from tierline_scheduler.fleet.features import OF_DEVICE, Feature, PlanTable
 from tierline_scheduler.table import Bools, Floats, Ints
@@ -122,6 +123,22 @@ def mean_seconds(fleet: Fleet, segment: Segment, devices: Ints) -> Floats:
     features, mean = fleet.features[devices].astype(np.float64), segment.table.mean
     found: Floats = features @ mean[:, :OF_DEVICE].T + mean[:, OF_DEVICE:] @ segment.waits
     return found
+
+
+def slow_shares(fleet: Fleet, segment: Segment, devices: Ints, after: float) -> Floats:
+    """Return the share of samples that take longer than `after` seconds under every plan, (n, P).
+
+    Samples that go all the way scatter log-normally around their latency, the others, by as much, around what
+    the mean over all then leaves for them.
+    """
+    features, table = fleet.features[devices].astype(np.float64), segment.table
+    full, mean = (
+        features @ table.full[:, :OF_DEVICE].T + segment.seconds,
+        mean_seconds(fleet, segment, devices),
+    )
+    spread = features * fleet.spread[devices]
+    variance = spread**2 @ (table.full[:, :OF_DEVICE] ** 2).T + segment.variance
+    return slow_share(after, full, variance, mean, table.deep)
 
 
 def _at(servers: Servers, waits: tuple[Floats, Floats], index: int) -> tuple[float, float, float, float]:

@@ -12,8 +12,17 @@ import numpy as np
 
 from tierline_scheduler.fleet.devices import Fleet
 from tierline_scheduler.fleet.hull import Steps, Walk, spread, walk
-from tierline_scheduler.fleet.predict import Segment, Waits, Words, allowed, mean_seconds, segments, unpack
-from tierline_scheduler.fleet.toll import BEST_EFFORT, joules
+from tierline_scheduler.fleet.predict import (
+    Segment,
+    Waits,
+    Words,
+    allowed,
+    mean_seconds,
+    segments,
+    slow_shares,
+    unpack,
+)
+from tierline_scheduler.fleet.toll import BEST_EFFORT, MISSES, SHED, joules, slow_counts
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.table import Floats, Ints
 
@@ -77,14 +86,14 @@ class Options:
     cloud: Floats
 
 
-def personal(objective: Objective) -> bool:
-    """Whether the objective counts what differs from device to device, not only from site to site."""
-    return objective.latency_weight > 0 or objective.energy_weight > 0
+def personal(fleet: Fleet, objective: Objective) -> bool:
+    """Whether what differs from device to device counts, not only from site to site."""
+    return objective.latency_weight > 0 or objective.energy_weight > 0 or slow_counts(fleet, objective)
 
 
 def make_rows(fleet: Fleet, objective: Objective, waits: Waits) -> list[Rows]:
     """Return the rows of every table under these waits."""
-    apart = personal(objective) or len(fleet) <= APART
+    apart = personal(fleet, objective) or len(fleet) <= APART
     groups: dict[int, list[Segment]] = {}
     for segment in segments(fleet, waits):
         groups.setdefault(int(fleet.table[segment.rows.start]), []).append(segment)
@@ -124,9 +133,9 @@ def options(fleet: Fleet, objective: Objective, rows: Rows, picked: Ints) -> Opt
         edge[at, :plans] = table.edge_busy * segment.edge_slowness
         cloud[at, :plans] = table.cloud_busy * segment.cloud_slowness
     missed = objective.miss_cost * rows.priority[picked]
-    cost[:, plans + 1] = 2 * missed
+    cost[:, plans + 1] = MISSES[SHED] * missed
     best = table.best_effort
-    cost[:, plans] = np.inf if best is None else cost[:, best] + missed
+    cost[:, plans] = np.inf if best is None else cost[:, best] + MISSES[BEST_EFFORT] * missed
     if best is not None:
         cloud[:, plans] = cloud[:, best]
         unserved = [one for one, segment in rows.segments.items() if not segment.served[best]]
@@ -143,7 +152,7 @@ def walk_rows(fleet: Fleet, objective: Objective, rows: Sequence[Rows], cloud_pr
     charge, parts = np.append(cloud_price, 0.0), []
     for one in rows:
         price = charge[fleet.sites.cloud[one.site]]
-        if personal(objective) or len(fleet) <= APART:
+        if personal(fleet, objective) or len(fleet) <= APART:
             picked = same = np.arange(len(one))
         else:
             slow = [[s.edge_slowness * objective.edge_weight, s.cloud_slowness] for s in _by_site(fleet, one)]
@@ -168,7 +177,7 @@ def _walk(fleet: Fleet, objective: Objective, rows: Rows, picked: Ints, price: F
     made, table = options(fleet, objective, rows, picked), rows.segment.table
     if price.any():
         made.cost[:] += price[picked, None] * made.cloud
-    names = np.array([*range(len(table)), BEST_EFFORT, BEST_EFFORT - 1])
+    names = np.array([*range(len(table)), BEST_EFFORT, SHED])
     return walk(made.cost, np.append(table.edge_busy, [0.0, 0.0]), names)
 
 
@@ -179,11 +188,18 @@ def _costs(fleet: Fleet, objective: Objective, segment: Segment, devices: Ints) 
         objective.cloud_weight * table.cloud_work * segment.cloud_slowness
         + objective.edge_weight * table.edge_work * segment.edge_slowness
     )
-    if not personal(objective):
+    if not personal(fleet, objective):
         return shared
-    late = mean_seconds(fleet, segment, devices)
-    spent = joules(table, fleet.features[devices, None, :].astype(np.float64), objective, slice(None))
-    return shared + objective.latency_weight * late + objective.energy_weight * spent
+    cost = np.tile(shared, (len(devices), 1))
+    if objective.latency_weight > 0:
+        cost += objective.latency_weight * mean_seconds(fleet, segment, devices)
+    if objective.energy_weight > 0:
+        features = fleet.features[devices, None, :].astype(np.float64)
+        cost += objective.energy_weight * joules(table, features, objective, slice(None))
+    if slow_counts(fleet, objective):
+        weight = objective.slow_weight + fleet.slow_weight[devices, None]
+        cost += weight * slow_shares(fleet, segment, devices, objective.slow_after)
+    return cost
 
 
 def _kinds(words: Words, *values: Floats) -> tuple[Ints, Ints]:

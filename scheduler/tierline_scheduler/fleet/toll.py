@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tierline_scheduler.chance import slow_share
 from tierline_scheduler.fleet.devices import Fleet
 from tierline_scheduler.fleet.features import OF_DEVICE, Feature, PlanTable
 from tierline_scheduler.fleet.predict import Waits, segments
@@ -12,6 +13,8 @@ from tierline_scheduler.table import Floats, Ints
 
 BEST_EFFORT, SHED = -1, -2
 """What stands for a plan's index where a deadline is missed: sent to the cloud all the same; not served."""
+MISSES = {BEST_EFFORT: 1.0, SHED: 10.0}
+"""How many misses each counts for: whoever can be served late is, while there is room for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Outlook:
         mean_seconds: of all samples.
         joules: that the device spends.
         sent_bytes: by the device.
+        deep: share of them that goes all the way.
     """
 
     seconds: Floats
@@ -46,6 +50,7 @@ class Outlook:
     mean_seconds: Floats
     joules: Floats
     sent_bytes: Floats
+    deep: Floats
 
 
 def toll(fleet: Fleet, objective: Objective, waits: Waits, plan: Ints) -> Toll:
@@ -58,7 +63,7 @@ def toll(fleet: Fleet, objective: Objective, waits: Waits, plan: Ints) -> Toll:
         plan: (N,) index of a plan in the device's table, `BEST_EFFORT` or `SHED`.
     """
     cost, edge, cloud = (np.zeros(len(fleet)) for _ in range(3))
-    personal = objective.latency_weight > 0 or objective.energy_weight > 0
+    personal = objective.latency_weight > 0 or objective.energy_weight > 0 or slow_counts(fleet, objective)
     for segment in segments(fleet, waits):
         rows, table = segment.rows, segment.table
         at = _served(table, plan[rows])
@@ -70,9 +75,20 @@ def toll(fleet: Fleet, objective: Objective, waits: Waits, plan: Ints) -> Toll:
     if personal:
         seen = outlook(fleet, objective, waits, plan)
         cost += objective.latency_weight * seen.mean_seconds + objective.energy_weight * seen.joules
-    if len(plan) and plan.min() < 0:
-        cost += objective.miss_cost * np.maximum(0, -plan) * fleet.priority
+        late = slow_share(objective.slow_after, seen.seconds, seen.sd**2, seen.mean_seconds, seen.deep)
+        cost += (objective.slow_weight + fleet.slow_weight) * late
+    cost += objective.miss_cost * misses(plan) * fleet.priority
     return Toll(cost=cost * fleet.rate, edge=edge * fleet.rate, cloud=cloud * fleet.rate)
+
+
+def slow_counts(fleet: Fleet, objective: Objective) -> bool:
+    """Whether slow samples cost anything."""
+    return objective.slow_after > 0 and (objective.slow_weight > 0 or bool(fleet.slow_weight.any()))
+
+
+def misses(plan: Ints) -> Floats:
+    """Return how many misses each of these plans counts for; 0 where it keeps the deadline."""
+    return sum((weight * (plan == one) for one, weight in MISSES.items()), np.zeros(len(plan)))
 
 
 def outlook(fleet: Fleet, objective: Objective, waits: Waits, plan: Ints) -> Outlook:
@@ -91,6 +107,7 @@ def outlook(fleet: Fleet, objective: Objective, waits: Waits, plan: Ints) -> Out
         late = (features * mean[:, :OF_DEVICE]).sum(axis=1) + mean[:, OF_DEVICE:] @ segment.waits
         found.mean_seconds[rows] = late
         found.joules[rows] = joules(table, features, objective, at)
+        found.deep[rows] = table.deep[at]
         found.sent_bytes[rows] = table.edge_bytes[at] + table.cloud_bytes[at]
     return found
 
