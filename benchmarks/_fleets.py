@@ -1,5 +1,6 @@
 """Seeded fleets around the profiles that were measured from the split models."""
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache
@@ -164,6 +165,16 @@ def servable(made: fleet.Fleet) -> Any:
     kept = np.zeros(len(made), dtype=np.bool_)
     kept[made.order] = found.plan >= 0
     return kept
+
+
+def peak_memory(made: fleet.Fleet, depth: Any) -> Any:
+    """Return the bytes that each device needs to hold and run its first `depth` blocks."""
+    needs = json.loads((PROFILES / "memory.json").read_text())
+    found = np.zeros(len(made))
+    for index, (name, _) in enumerate(JOBS[: len(made.tables)]):
+        own = made.table == index
+        found[own] = np.array(needs[name])[depth[own].astype(np.int64)]
+    return found
 
 
 def _kept(columns: Columns, rows: Any) -> Columns:

@@ -50,9 +50,10 @@ def judge(made: fleet.Fleet, plan: Plans, objective: Objective) -> Outcome:
     depth, busy = columns(made, plan, "depth"), columns(made, plan, "mobile_busy")
     able = (depth <= made.depth) & (busy * made.rate * made.features[:, 0] <= objective.max_utilisation)
     calm = (used < 1)[made.edge] | (cost.edge == 0)
+    served = plan != fleet.SHED
     in_time = seen.seconds + made.margin * seen.sd <= made.deadline * (1 + 1e-5)
     return Outcome(
-        attained=able & calm & in_time,
+        attained=able & calm & in_time & served,
         cloud=float(cost.cloud.sum()),
         mean=seen.mean_seconds,
         seconds=seen.seconds,

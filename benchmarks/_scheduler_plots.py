@@ -28,7 +28,7 @@ def load_figure(rows: list[Row]) -> plt.Figure:
     for row in rows:
         if "curve" not in row:
             continue
-        name = row["claim"].partition("in time than under ")[2].partition(",")[0] or "fleet"
+        name = row["claim"].partition("in time than under ")[2].rpartition(",")[0] or "fleet"
         load, attained, cloud = zip(*row["curve"], strict=True)
         style = {"linewidth": 3, "color": "black"} if name == "fleet" else {"marker": "o"}
         kept.plot(load, attained, label=name, **style)
@@ -48,7 +48,7 @@ def knob_figure(rows: list[Row]) -> plt.Figure:
         if "points" not in row:
             continue
         load = row["claim"].rpartition("at ")[2]
-        knob = [point for name, point in row["points"].items() if name.startswith("knob")]
+        knob = [row["points"][name] for name in ("knob 0", "knob 0.5, alike", "knob 1")]
         axes.plot(
             [p["cloud s/s"] for p in knob], [p["mean wait s"] for p in knob], "o-", label=f"knob, {load}"
         )

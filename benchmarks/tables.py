@@ -2,7 +2,8 @@
 
 A table stands between `<!-- rows: NAME -->` and `<!-- end -->` and is replaced whole. Between
 `<!-- peers: NAME -->` and `<!-- end -->` stands one of the rows that compare with others, size by size, and
-between `<!-- table: NAME -->` and `<!-- end -->` the columns that rows bring as their `table`.
+between `<!-- table: NAME -->` and `<!-- end -->` the columns that rows bring as their `table`. `curves` are
+ways to choose plans by load, `points` settings by what comes of them.
 """
 
 import json
@@ -15,7 +16,9 @@ from tierline.bench import met
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs")
-_TABLE = re.compile(r"(<!-- (?P<kind>rows|peers|table): (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(
+    r"(<!-- (?P<kind>rows|peers|table|curves|points): (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 
 
 def rendered(text: str, results: Path) -> str:
@@ -79,7 +82,8 @@ def _peers(rows: list[dict[str, Any]]) -> str:
 
 
 def _made(kind: str, rows: list[dict[str, Any]]) -> str:
-    return {"rows": _table, "peers": _peers, "table": _own}[kind](rows)
+    made = {"rows": _table, "peers": _peers, "table": _own, "curves": _curves, "points": _points}
+    return made[kind](rows)
 
 
 def _own(rows: list[dict[str, Any]]) -> str:
@@ -89,6 +93,35 @@ def _own(rows: list[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(tables[0])} |", "|---" * len(tables[0]) + "|"]
     lines += [f"| {' | '.join(table.values())} |" for table in tables]
     return "\n".join([*lines, "", _circumstances(rows[0])]) + "\n"
+
+
+def _curves(rows: list[dict[str, Any]]) -> str:
+    """Devices in time and cloud work of each way to choose, by load."""
+    curves = {_way(row["claim"]): row["curve"] for row in rows if "curve" in row}
+    ways = sorted(curves, key=lambda name: (name != "fleet", name))
+    lines = [f"| way | {' | '.join(f'load {load:g}' for load, _, _ in curves['fleet'])} |"]
+    lines.append("|---" * (len(curves["fleet"]) + 1) + "|")
+    for way in ways:
+        cells = (f"{kept:.1f} % at {work:.1f} %" for _, kept, work in curves[way])
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _way(claim: str) -> str:
+    return claim.partition("in time than under ")[2].rpartition(",")[0] or "fleet"
+
+
+def _points(rows: list[dict[str, Any]]) -> str:
+    """What comes of each setting, one line each."""
+    found = [
+        (row["claim"].rpartition(", ")[2], name, point)
+        for row in rows
+        for name, point in row.get("points", {}).items()
+    ]
+    lines = [f"| | | {' | '.join(found[0][2])} |", "|---" * (len(found[0][2]) + 2) + "|"]
+    for where, name, point in found:
+        lines.append(f"| {where} | {name} | {' | '.join(f'{value:.4g}' for value in point.values())} |")
+    return "\n".join(lines) + "\n"
 
 
 def _circumstances(row: dict[str, Any]) -> str:
