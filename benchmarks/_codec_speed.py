@@ -9,7 +9,8 @@ from _codec_arrays import SHAPES, hidden_states, noise, real_arrays
 from _codec_timing import Call, Effort, Row, medians, row, take_turns
 
 from tierline_codecs import CODECS, decode, encode, warm_up
-from tierline_codecs import quantize as inner  # as tests may: to time what calls are made around
+from tierline_codecs import native as compiled  # inner modules, as tests may: what calls are made around
+from tierline_codecs import quantize as inner
 
 ENCODE_REACH = {"24 kB": 10, "98 kB": 7.5, "3.2 MB": 4.6, "8 MB": 5.2}
 DECODE_REACH = {"24 kB": 6, "98 kB": 4, "3.2 MB": 1.5, "8 MB": 1.3}
@@ -64,19 +65,32 @@ def int8_calls(shape: tuple[int, ...]) -> tuple[dict[str, Call], int]:
     array, tiny = noise(shape), noise(TINY)
     frame, out = encode(array, "int8"), np.empty_like(array)
     tiny_frame, tiny_out = encode(tiny, "int8"), np.empty_like(tiny)
-    rows = array.reshape(inner.rows_of(shape, inner.first_of(shape), inner.pieces_of(shape)))
-    scales, codes = np.empty(len(rows), np.float32), np.empty(rows.shape, np.int8)
-    back = out.reshape(rows.shape)
     calls: dict[str, Call] = {
         "copy": lambda: np.copyto(out, array),
-        "encode step": lambda: inner.quantize(rows, scales, codes, unsigned=False),
-        "decode step": lambda: inner.to_values(codes, scales, back),
+        **step_calls(array, out),
         "encode call": lambda: encode(array, "int8"),
         "decode call": lambda: decode(frame, out=out),
         "encode call, 16 values": lambda: encode(tiny, "int8"),
         "decode call, 16 values": lambda: decode(tiny_frame, out=tiny_out),
     }
     return calls, len(frame)
+
+
+def step_calls(array: np.ndarray, out: np.ndarray) -> dict[str, Call]:
+    """Return the coding step of an array in numpy, or once the kernels are compiled those themselves."""
+    shape = inner.rows_of(array.shape, inner.first_of(array.shape), inner.pieces_of(array.shape))
+    rows, back = array.reshape(shape), out.reshape(shape)
+    scales, codes = np.empty(len(rows), np.float32), np.empty(shape, np.int8)
+    kernels = compiled.kernels()
+    if kernels:
+        return {
+            "encode step": lambda: kernels.quantize(rows, scales, codes, inner.SIGNED),
+            "decode step": lambda: kernels.dequantize(codes, scales, back),
+        }
+    return {
+        "encode step": lambda: inner.quantize(rows, scales, codes, unsigned=False),
+        "decode step": lambda: inner.to_values(codes, scales, back),
+    }
 
 
 def step_row(how: str, effort: Effort) -> Row:

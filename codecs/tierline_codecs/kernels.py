@@ -5,9 +5,15 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from tierline_codecs.quantize import SIGNED, SMALLEST, UNSIGNED, largest_scale
+
 _FLOAT = types.float32
 _CODES = (types.int8, types.uint8)
 _MAGNITUDE, _INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # bits of float32
+# Of the same type as what they are compared with, so that numba computes in that.
+_NEGLIGIBLE = np.float32(SMALLEST)
+_LARGEST_SIGNED, _LARGEST_UNSIGNED = largest_scale("f4", SIGNED), largest_scale("f4", UNSIGNED)
+_TOGETHER = 3072  # values, 12 kB
 
 
 def _read(element: types.Type, dimensions: int) -> types.Array:
@@ -40,22 +46,31 @@ def _quantize(
     scales: NDArray[np.float32],
     codes: NDArray[np.int8 | np.uint8],
     levels: np.float32,
-    negligible: np.float32,
-    largest: np.float32,
 ) -> bool:
     """Write each row's scale (R,) and its codes (R, N), and return whether all values are finite.
 
-    A row whose largest magnitude was found is still in the first cache when it is coded.
+    Rows whose largest magnitudes were found are still in the first cache when they are coded; several short
+    ones at a time, so that one's search need not wait for another's division.
     """
-    for row in range(values.shape[0]):
-        found = peak(values[row])
-        if found < 0:
-            return False
-        counted: np.float32 = max(found, negligible)
-        scales[row] = min(counted / levels, largest)
-        factor = levels / counted
-        for at in range(values.shape[1]):
-            codes[row, at] = np.rint(values[row, at] * factor)
+    bits, tops = values.view(np.int32), scales.view(np.int32)
+    largest = _LARGEST_SIGNED if levels == SIGNED else _LARGEST_UNSIGNED
+    rows, length = values.shape
+    together = max(1, _TOGETHER // length)
+    for start in range(0, rows, together):
+        stop = min(start + together, rows)
+        for row in range(start, stop):
+            top = np.int32(0)
+            for at in range(length):
+                top = np.int32(max(top, bits[row, at] & _MAGNITUDE))
+            if top >= _INFINITE:
+                return False
+            tops[row] = top
+        for row in range(start, stop):
+            counted: np.float32 = max(scales[row], _NEGLIGIBLE)
+            scales[row] = min(counted / levels, largest)
+            factor = levels / counted
+            for at in range(length):
+                codes[row, at] = np.rint(values[row, at] * factor)
     return True
 
 
@@ -80,10 +95,7 @@ def _scale(
 
 
 quantize = numba.njit(
-    [
-        types.boolean(_read(_FLOAT, 2), _written(_FLOAT, 1), _written(code, 2), _FLOAT, _FLOAT, _FLOAT)
-        for code in _CODES
-    ],
+    [types.boolean(_read(_FLOAT, 2), _written(_FLOAT, 1), _written(code, 2), _FLOAT) for code in _CODES],
     cache=True,
     nogil=True,
 )(_quantize)

@@ -16,8 +16,7 @@ class Kernels:
 
     Attributes:
         peak: values (N,) to their largest magnitude, below 0 where one is not finite.
-        quantize: values (R, N), scales (R,), codes (R, N), levels, the smallest peak and the largest scale
-            to whether all values were finite.
+        quantize: values (R, N), scales (R,), codes (R, N), levels to whether all values were finite.
         scale: values (R, N), factors (R,), codes (R, N) to nothing.
         dequantize: codes (R, N), scales (R,), values (R, N) to nothing.
     """

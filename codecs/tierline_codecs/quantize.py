@@ -20,9 +20,9 @@ _SHORT_ROW = 16  # below this a row's scale (4 bytes) weighs more than a quarter
 _FEW = 2**15  # values that the first cache nearly holds
 _GLANCE = 8  # values at which to look first
 _MINUS, _HUGE, _INFINITE = 0x80000000, 0x7F000000, 0x7F800000  # bits of float32: -0, 2**127, infinity
-_SMALLEST = 2.0**-110  # smaller peaks would overflow the reciprocal: they count as this
+SMALLEST = 2.0**-110  # smaller peaks would overflow the reciprocal: they count as this
 # As arrays, since numpy takes longer to convert a number than to divide a row by it.
-_NEGLIGIBLE = np.array(_SMALLEST, np.float32)
+_NEGLIGIBLE = np.array(SMALLEST, np.float32)
 _SIGN = np.array(_MINUS, np.uint32)
 _LEVELS = {levels: np.array(levels, np.float32) for levels in (7, 15, SIGNED, UNSIGNED)}
 
@@ -165,12 +165,12 @@ def quantize(
     Raises:
         CodecError: a value is NaN, infinite, or beyond float32.
     """
-    size, native = values.size, kernels()
+    native, size = kernels(), values.size
     levels = UNSIGNED if unsigned else SIGNED
     if not size:
         return
     if native and values.flags.aligned and scales.flags.aligned:
-        if not native.quantize(values, scales, codes, levels, _SMALLEST, largest_scale("f4", levels)):
+        if not native.quantize(values, scales, codes, levels):
             raise _not_finite()
     elif size <= BLOCK:
         _quantize(values, scales, codes, levels)
@@ -237,13 +237,20 @@ def to_codes(values: NDArray[np.float32], factors: NDArray[np.float32], codes: N
 
 def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:
     """Write code * scale of the rows (R, N) into `out` (R, N), of whatever floats; scales are (R,)."""
-    if codes.dtype.itemsize > 1:  # whose product with float32 numpy would make a float64
+    native, single = kernels(), out.dtype == FLOAT32
+    if (
+        native
+        and single
+        and codes.itemsize == 1
+        and codes.size
+        and out.flags.aligned
+        and scales.flags.aligned
+    ):
+        native.dequantize(codes, scales, out)
+        return
+    if codes.itemsize > 1:  # whose product with float32 numpy would make a float64
         codes = codes.astype(np.float32)
-    if out.dtype == FLOAT32:
-        native = kernels()
-        if native and codes.size and codes.dtype != FLOAT32 and out.flags.aligned and scales.flags.aligned:
-            native.dequantize(codes, scales, out)
-            return
+    if single:
         scale_codes(codes, scales, out)
         return
     for block in blocks(*codes.shape):
