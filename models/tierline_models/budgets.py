@@ -177,9 +177,12 @@ def _cross(
     array = _array(states[layer - 1])
     seen: dict[bytes, tuple[dict[int, str], float]] = {}
     wanted, label = truth
+    here = [tallies[layer, name] for name in coders]
+    # No budget goes beyond the error of a codec that failed, so what errs more already is not tried on.
+    failed = min((one.error for one in here if one.failed(limit, samples)), default=math.inf)
     for name, coder in coders.items():
         tally = tallies[layer, name]
-        if tally.failed(limit, samples):
+        if tally.failed(limit, samples) or tally.error > failed:
             continue
         received, size = coder(array)
         key = received.tobytes()

@@ -37,7 +37,7 @@ class CodecReport:
         changed: share of labels that changed, at the worst exit after the split point.
         lost: share of right answers lost on balance, at the worst exit; below 0 where some were won.
         cosine: the smallest of any sample, between the last block's activations with and without coding.
-        samples: that it was tried on: one that fails the limit is not tried on.
+        samples: that it was tried on, which ends where it, or one of a smaller error, fails the limit.
     """
 
     error: float

@@ -103,6 +103,19 @@ def test_a_codec_that_has_failed_is_not_tried_on_further_samples(model: Segmente
     assert budget.error_budget == 0.0
 
 
+def test_what_errs_more_than_a_codec_that_has_failed_is_not_tried_on_either(model: SegmentedModel) -> None:
+    coding = coders(2, 30) | {"harmless": partial(falls, -60, 100)}  # which errs more, and changes nothing
+
+    (budget,) = measure_budgets(model, SAMPLES, {1: coding}, LIMIT)
+
+    assert {name: one.samples for name, one in budget.codecs.items()} == {
+        "c2": COUNT,
+        "c30": 5,
+        "harmless": 5,
+    }
+    assert budget.error_budget == budget.codecs["c2"].error
+
+
 def test_accuracy_that_is_lost_counts_where_there_are_true_labels(model: SegmentedModel) -> None:
     strict = dataclasses.replace(LIMIT, lost=0.002)
     unlucky = [dataclasses.replace(one, label="right") for one in SAMPLES]
