@@ -199,6 +199,7 @@ def _infer(commands: Any) -> None:
     )
     command.add_argument("--tier", choices=TIERS, help="answer there and nowhere else")
     command.add_argument("--node", type=values.name, metavar="NAME", help="enter at this node")
+    planning.requirement(command)
 
 
 def _nodes(commands: Any) -> None:

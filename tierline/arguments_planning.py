@@ -44,6 +44,25 @@ def objective(command: Any, *, deadline: float | None) -> None:
     )
 
 
+def requirement(command: Any) -> None:
+    """Add what a client may require of plans."""
+    command.add_argument(
+        "--require",
+        action="store_true",
+        help="while this runs, have plans made for --deadline, --accuracy and --priority",
+    )
+    command.add_argument(
+        "--accuracy", type=values.share, metavar="A", help="with --require: that plans keep (the scheduler's)"
+    )
+    command.add_argument(
+        "--priority",
+        type=values.rate,
+        default=1.0,
+        metavar="P",
+        help="with --require: the higher, the earlier served where nodes are short of room (1)",
+    )
+
+
 def orders(command: Any) -> None:
     """Add what an operator may want of a node."""
     command.add_argument(

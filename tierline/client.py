@@ -59,6 +59,7 @@ class Client:
 
     def __init__(self, inner: tierline_broker.Client) -> None:
         self._inner = inner
+        self._tallies: list[tierline_broker.Tally] = []
 
     async def infer(
         self, data: str | bytes, *, deadline: float = 5.0, tier: str | None = None, node: str | None = None
@@ -81,7 +82,11 @@ class Client:
             tier=None if tier is None else Tier(tier),
             node=node,
         )
-        return _answered(result, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        if result.steps and tier is None:
+            for tally in self._tallies:
+                tally.add(result.steps[0].node, seconds)
+        return _answered(result, seconds)
 
     @asynccontextmanager
     async def require(
@@ -93,6 +98,8 @@ class Client:
         node: str | None = None,
     ) -> AsyncGenerator[None]:
         """Have plans made for what this client needs, while the block lasts.
+
+        With a deadline the scheduler is told how many answers were late, and plans learn from that.
 
         Args:
             deadline: seconds within which samples that go all the way are to be answered.
@@ -107,8 +114,17 @@ class Client:
         wanted = tierline_broker.Requirement(
             client=session.name, node=node, deadline=deadline, accuracy=accuracy, priority=priority
         )
-        async with tierline_broker.requiring(session, wanted):
-            yield
+        if deadline is None:
+            async with tierline_broker.requiring(session, wanted):
+                yield
+            return
+        tally = tierline_broker.Tally(deadline)
+        self._tallies.append(tally)
+        try:
+            async with tierline_broker.requiring(session, wanted, tally):
+                yield
+        finally:
+            self._tallies.remove(tally)
 
 
 @asynccontextmanager

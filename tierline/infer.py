@@ -4,6 +4,7 @@ import asyncio
 import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from rich.table import Table
@@ -37,7 +38,7 @@ def main(args: Namespace) -> int:
 async def _infer_all(args: Namespace, inputs: Sequence[Input]) -> list[Outcome]:
     """Return one outcome for each input, in their order, some in flight at once."""
     outcomes: list[Outcome | None] = [None] * len(inputs)
-    async with connect(args.broker, site=args.site) as client:
+    async with connect(args.broker, site=args.site) as client, _required(client, args):
         with progress("inferring", len(inputs)) as done:
             waiting = iter(enumerate(inputs))
             async with asyncio.TaskGroup() as tasks:
@@ -46,6 +47,15 @@ async def _infer_all(args: Namespace, inputs: Sequence[Input]) -> list[Outcome]:
                         _work_off(client, args, waiting, outcomes, done), name=f"infer-{number}"
                     )
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _required(client: Client, args: Namespace) -> AbstractAsyncContextManager[None]:
+    """Have plans made for what the command asks for, where it asks that of plans."""
+    if not args.require:
+        return nullcontext()
+    return client.require(
+        deadline=args.deadline, accuracy=args.accuracy, priority=args.priority, node=args.node
+    )
 
 
 async def _work_off(

@@ -43,7 +43,7 @@ from tierline_broker.records import (
     Tier,
     Work,
 )
-from tierline_broker.requiring import requiring
+from tierline_broker.requiring import Tally, requiring
 from tierline_broker.sender import Link, Sender, Sent, open_sender
 from tierline_broker.server import choose_broker, is_loopback, serve
 from tierline_broker.session import Session
@@ -132,6 +132,7 @@ __all__ = [
     "Stage",
     "Step",
     "Subscription",
+    "Tally",
     "Telemetry",
     "Tier",
     "Topic",

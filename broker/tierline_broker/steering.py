@@ -37,6 +37,8 @@ class Requirement(Record):
     accuracy: Share | None = None  # floor
     priority: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
     valid: Seconds = 30.0  # from its arrival; 0 takes it back
+    # By the node where they entered: how many answers the client has had under this deadline, how many late.
+    outcomes: dict[Name, tuple[Count, Count]] = Field(default_factory=dict, max_length=64)
 
 
 class Leader(Record):

@@ -18,6 +18,8 @@ SLACK = 0.5
 ALARM = 5.0
 """A crowd of twice as many is then seen after 10 s at 1.5 a second and after 4 s at 6; chance is taken for a
 change less than twice in ten minutes."""
+ALARM_CROWDED = 3.0
+"""The same while requests queue as well, which is evidence of another kind."""
 CLIP = 4.0
 HUBER = 2.5
 """Standard deviations by which one count may pull the mean."""
@@ -41,10 +43,9 @@ class Evidence:
             return Evidence()
         return Evidence(score=left, count=self.count + 1, total=self.total + value)
 
-    @property
-    def enough(self) -> bool:
-        """Whether chance does not explain it."""
-        return self.score > ALARM and self.count > 1
+    def enough(self, alarm: float) -> bool:
+        """Return whether chance does not explain it."""
+        return self.score > alarm and self.count > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,16 @@ class Count:
         return SETTLED * self.sd / max(self.value, self.sd)
 
 
-def count(level: Count | None, value: float) -> Count:
-    """Return the level after one more count, of about a second."""
+def count(level: Count | None, value: float, *, crowded: bool = False) -> Count:
+    """Return the level after one more count, of about a second; `crowded` where requests queue as well."""
     if level is None:
         return Count(value=value, sd=max(_LEAST_SD, math.sqrt(value)), seen=1)
     middle = math.sqrt(max(_ANSCOMBE, level.value + _ANSCOMBE - _BIAS))
     score = (math.sqrt(value + _ANSCOMBE) - middle) / _ROOT_SD
     clipped = max(-CLIP, min(CLIP, score))
     up, down = level.up.after(clipped, value), level.down.after(-clipped, value)
-    for side in (up, down):
-        if side.enough:
+    for side, alarm in ((up, ALARM_CROWDED if crowded else ALARM), (down, ALARM)):
+        if side.enough(alarm):
             mean = side.total / side.count
             return Count(value=mean, sd=max(_LEAST_SD, math.sqrt(mean)), seen=side.count)
     most = (middle + HUBER * _ROOT_SD) ** 2 - _ANSCOMBE

@@ -50,13 +50,16 @@ def fallbacks(
     return tuple(one for _, _, one in sorted(found, key=lambda entry: entry[:2])[:MOST])
 
 
-def prices_of(state: ClusterState, ledger: Ledger, prices: Mapping[str, float]) -> dict[str, Price]:
+def prices_of(
+    state: ClusterState, ledger: Ledger, prices: Mapping[str, float], waits: Mapping[str, float]
+) -> dict[str, Price]:
     """Return what each shared node's time costs now.
 
     Args:
         state: says which nodes there are.
         ledger: what is asked of them.
         prices: what the planner says that a second of their time is worth, by name.
+        waits: seconds until served where it has planned them for all: at these prices no node gets busier.
     """
     found = {}
     for name, node in sorted(state.nodes.items()):
@@ -64,6 +67,7 @@ def prices_of(state: ClusterState, ledger: Ledger, prices: Mapping[str, float]) 
             load = ledger.total.get(name)
             busy = 0.0 if load is None else load.utilisation
             wait = 0.0 if load is None else load.pressure * float(stretch(np.array(busy)))
+            wait = max(wait, waits.get(name, 0.0))
             found[name] = Price(
                 node=name, wait=min(wait, _LONGEST), price=prices.get(name, 0.0), busy=min(busy, 1e6)
             )

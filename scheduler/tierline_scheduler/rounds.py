@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tierline_broker import Plan, Price
+from tierline_scheduler.chance import allowed_late
 from tierline_scheduler.estimate import Estimate, as_plan
 from tierline_scheduler.fallbacks import fallbacks, prices_of
 from tierline_scheduler.fleet import Guide
@@ -11,6 +12,7 @@ from tierline_scheduler.fleet.snapshot import snapshot
 from tierline_scheduler.hysteresis import Standing, keep_or_switch
 from tierline_scheduler.job import Jobs, objective_of
 from tierline_scheduler.ledger import Ledger, open_ledger
+from tierline_scheduler.margins import with_margins
 from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.planner import asked, assess, mobiles, model_of, reason_of
 from tierline_scheduler.requirements import by_priority, jobs_of
@@ -19,6 +21,7 @@ from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.view import Loads, pinned
 
 Standings = Mapping[str, Standing]
+_NEARLY, _KEPT = 0.3, 1.2  # of what may be late
 WHOLE_FLEET = "the whole fleet"
 """Whom it is told of where planning the fleet fails: each mobile node is then planned for by itself."""
 
@@ -33,6 +36,7 @@ class Round:
         impossible: mobile nodes for which there is no plan at all.
         failed: what went wrong where nothing should, by the node whose plan it was about; that plan stays.
         prices: what the time of each shared node costs now.
+        promises: the mobile nodes whose plans are to keep their deadline, and whether they use it up.
     """
 
     changed: Mapping[str, Plan] = field(default_factory=dict)
@@ -40,6 +44,7 @@ class Round:
     impossible: tuple[str, ...] = ()
     failed: Mapping[str, Exception] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    promises: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +53,20 @@ class _Decision:
 
     standing: Standing | None = None
     plan: Plan | None = None
+    tight: bool | None = None  # the plan uses its deadline up; None: it does not even keep it
     loads: Loads = field(default_factory=dict)  # of the new plan
 
 
 def run_round(
-    state: ClusterState, objective: Objective, reluctance: Reluctance, standings: Standings
+    state: ClusterState,
+    objective: Objective,
+    reluctance: Reluctance,
+    standings: Standings,
+    margins: Mapping[str, float] | None = None,
 ) -> Round:
     """Decide for every mobile node whether its plan in force stays, at `state.now`.
+
+    `margins` are those that network classes have learnt, in deviations kept free before the deadline.
 
     What is known of nodes came from them. Should one have said what no check of ours foresaw, it is left
     out of the round, and all others are planned for.
@@ -63,10 +75,12 @@ def run_round(
     after: dict[str, Standing] = {}
     impossible: list[str] = []
     failed: dict[str, Exception] = {}
+    promises: dict[str, bool] = {}
     ledger = _ledger(state, objective, failed)
-    jobs = jobs_of(state)
+    everybody = mobiles(state)
+    jobs = with_margins(jobs_of(state), {node.name: node for node in everybody}, margins or {})
     shared = _guided(state, objective, jobs, ledger, failed)
-    for mobile in by_priority(mobiles(state), jobs):
+    for mobile in by_priority(everybody, jobs):
         own = objective_of(objective, jobs.get(mobile.name))
         try:
             decision = _decide(state, mobile, ledger, own, reluctance, standings.get(mobile.name), shared)
@@ -79,6 +93,8 @@ def run_round(
             impossible.append(mobile.name)
             continue
         after[mobile.name] = decision.standing
+        if decision.tight is not None:
+            promises[mobile.name] = decision.tight
         if decision.plan is not None:
             changed[mobile.name] = decision.plan
             ledger = ledger.replaced(mobile.name, decision.loads)
@@ -87,7 +103,8 @@ def run_round(
         standings=after,
         impossible=tuple(impossible),
         failed=failed,
-        prices=prices_of(state, ledger, shared.prices),
+        prices=prices_of(state, ledger, shared.prices, shared.waits),
+        promises=promises,
     )
 
 
@@ -144,11 +161,12 @@ def _decide(
         return _Decision()
     in_force = state.plans.get(mobile.name)
     current = None if in_force is None else assess(state, in_force, objective, traffic, shared.prices)
+    tight = _tight(current or choice.best, objective)
     if current is not None and _stays(state, current, choice.best):
-        return _Decision(standing=standing or Standing(since=state.now))
+        return _Decision(standing=standing or Standing(since=state.now), tight=tight)
     verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, now=state.now)
     if not verdict.change:
-        return _Decision(standing=verdict.standing)
+        return _Decision(standing=verdict.standing, tight=tight)
     plan = as_plan(
         choice.best,
         model=model_of(mobile).digest,
@@ -158,7 +176,14 @@ def _decide(
     plan = plan.model_copy(
         update={"deadline": objective.deadline, "fallbacks": fallbacks(state, mobile, objective, traffic)}
     )
-    return _Decision(standing=verdict.standing, plan=plan, loads=choice.best.loads)
+    return _Decision(
+        standing=verdict.standing, plan=plan, loads=choice.best.loads, tight=_tight(choice.best, objective)
+    )
+
+
+def _tight(found: Estimate, objective: Objective) -> bool | None:
+    share = found.late / allowed_late(objective.margin)
+    return None if share > _KEPT else share >= _NEARLY
 
 
 def _stays(state: ClusterState, current: Estimate, best: Estimate) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -34,6 +35,9 @@ from tierline_broker import (
 from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import RefusedError
 from tierline_scheduler.leadership import Office, claim, hear, meet
+from tierline_scheduler.margins import Margins
+from tierline_scheduler.margins import hear as hear_outcomes
+from tierline_scheduler.objective import Objective
 from tierline_scheduler.rounds import Round, Standings, run_round
 from tierline_scheduler.state import ClusterState, FoldedRecord, apply, expire
 
@@ -45,7 +49,8 @@ _log = structlog.get_logger()
 class _Desk:
     """What the scheduler knows, and the wish for a round; touched by the event loop only."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, objective: Objective) -> None:
+        self.objective = objective
         self.state = ClusterState()
         self.office = office
         self.leading = False
@@ -56,6 +61,8 @@ class _Desk:
         self.failed: frozenset[tuple[str, str]] = frozenset()
         self.counters: Counter[str] = Counter()
         self.wake = asyncio.Event()
+        self.margins = Margins()
+        self.promises: Mapping[str, bool] = {}
 
     def fold(self, record: FoldedRecord | Leader) -> None:
         """Take in one record; one that cannot be planned with is counted, logged and left out."""
@@ -70,18 +77,28 @@ class _Desk:
         if isinstance(record, Plan) and self._is_outdated(record):
             self.outdated.add(record.node)
         try:
-            self.state = apply(self.state, record, now)
+            known, self.state = self.state, apply(self.state, record, now)
         except RefusedError as error:
             self.counters["refused"] += 1
             _log.warning("record_refused", node=error.node, reason=str(error))
             return
-        if isinstance(record, Birth | Profile | Order | Requirement) or _is_urgent(record):
+        if isinstance(record, Requirement):
+            self.margins = hear_outcomes(self.margins, record, self.state, self.objective, self.promises)
+        if isinstance(record, Birth | Profile | Order) or _is_urgent(record) or _is_news(record, known):
             self.wake.set()
 
     def _is_outdated(self, plan: Plan) -> bool:
         """Whether somebody put an old plan, or another of the same version, in the place of ours."""
         known = self.state.plans.get(plan.node)
         return known is not None and plan.version <= known.version and plan != known
+
+
+def _is_news(record: FoldedRecord, known: ClusterState) -> bool:
+    """Whether a requirement asks for something else than before; it is repeated as long as it is wanted."""
+    if not isinstance(record, Requirement):
+        return False
+    before = known.requirements.get(record.client)
+    return before is None or before[0].model_copy(update={"outcomes": record.outcomes}) != record
 
 
 def _is_urgent(record: FoldedRecord) -> bool:
@@ -100,7 +117,7 @@ async def run_scheduler(config: SchedulerConfig) -> None:
         ConnectError: no broker answers at first; later losses are healed.
     """
     birth = Birth(node=config.name, role="scheduler", state="ready", incarnation=time.time_ns())
-    desk = _Desk(Office(name=config.name, incarnation=birth.incarnation))
+    desk = _Desk(Office(name=config.name, incarnation=birth.incarnation), config.objective)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             connect(
@@ -176,10 +193,13 @@ async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None
     now = asyncio.get_running_loop().time()
     state = desk.state = expire(desk.state, now, silence=config.silence)
     # In a thread, so that a large site never keeps the connection waiting.
-    decided = await asyncio.to_thread(run_round, state, config.objective, config.reluctance, desk.standings)
+    margins = desk.margins.by_class
+    decided = await asyncio.to_thread(
+        run_round, state, config.objective, config.reluctance, desk.standings, margins
+    )
     if not desk.office.leads(asyncio.get_running_loop().time(), config.patience_seconds):
         return  # another scheduler has taken over meanwhile, and these plans are not ours to publish
-    desk.standings = decided.standings
+    desk.standings, desk.promises = decided.standings, decided.promises
     _report(desk, decided)
     for name, plan in decided.changed.items():
         desk.fold(plan)

@@ -15,6 +15,8 @@ MAX_PLAN_VERSION = 2**62
 FORGET_SECONDS = 600.0
 """How long a node that said goodbye is remembered."""
 BUSY_GAIN = 0.2
+CROWDED = 3
+"""Samples that wait on a mobile node from which on more requests than usual are believed sooner."""
 
 # Whatever a peer claims, figures stay where arithmetic is safe.
 _SPEED = (1e-3, 1e4)
@@ -207,7 +209,7 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         silent=False,
         links=links,
         speed=observe(node.speed, _within(telemetry.speed, _SPEED)),
-        arrivals=count(node.arrivals, telemetry.arrival_rate),
+        arrivals=count(node.arrivals, telemetry.arrival_rate, crowded=telemetry.queue >= CROWDED),
         busy=average(node.busy, telemetry.busy, BUSY_GAIN),
         queue=average(node.queue, min(telemetry.queue, 1_000_000), BUSY_GAIN),
         battery=telemetry.battery,

@@ -55,6 +55,20 @@ def test_a_crowd_of_twice_as_many_is_seen_within_seconds(rate: float, seconds: i
     assert median(found) > 1.5 * rate
 
 
+def test_a_crowd_that_queues_is_seen_sooner() -> None:
+    def seconds(*, crowded: bool) -> float:
+        found = []
+        for seed in range(30):
+            level, taken = follow(requests(1.5, 100, seed)), 0
+            for value in requests(3.0, 60, seed + 500):
+                level, taken = count(level, value, crowded=crowded), taken + (level.value < 2.25)
+            found.append(taken)
+        return median(found)
+
+    assert seconds(crowded=True) <= 8
+    assert seconds(crowded=True) < 0.8 * seconds(crowded=False)
+
+
 @pytest.mark.parametrize("rate", [1.5, 6.0])
 def test_chance_is_rarely_taken_for_a_crowd(rate: float) -> None:
     jumps = 0
