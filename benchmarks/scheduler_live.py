@@ -34,17 +34,20 @@ BLOWS = {"link collapse to a fiftieth": 0.5, "flash crowd x2": 0.0, "edge killed
 """The blows, and the balance of the plans that each meets: where waiting counts, plans rely on link and edge,
 and where cloud work does, on the phone, for which a crowd is then too much."""
 NOTHING = "nothing"
-RATE, DEADLINE, PATIENCE = 1.5, 1.0, 10.0
+RATE, DEADLINE, PATIENCE = 1.5, 1.0, 10.0  # on a machine that is quick enough
+BUSY, SLACK = (
+    0.5,
+    3.5,
+)  # of the phone if it did all by itself, at most; deadline by its time for one, at least
 CALM, AFTER = 12.0, 20.0  # seconds
 WINDOW, ENOUGH = 3.0, 0.95  # attainment is looked at over so many seconds
 ROUND = 1.0
 RUNS, TRIES = 3, 3
-SLACK = 2.5  # times the phone's own time for a sample, at least, that the deadline is
 STILL = 0.15  # seconds for which this program itself is not served: what happens then is the machine's doing
 WORLD = World(
     name="a phone, an edge twice as slow as the cloud",
     slowdown={Tier.MOBILE: 7.0, Tier.EDGE: 2.0, Tier.CLOUD: 1.0},
-    uplink=1e6,
+    uplink=5e5,
     rtt={Tier.EDGE: 0.01, Tier.CLOUD: 0.03},
 )
 
@@ -75,11 +78,20 @@ class Fared:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What the machine bears: requests a second, and seconds in which they can be answered come what may."""
+
+    rate: float
+    deadline: float
+
+
+@dataclass(frozen=True)
 class Case:
     """What one run meets: a blow, requests, and how nearly all `nearly all` is on this machine."""
 
     blow: str
     requests: Sequence[Request]
+    pace: "Pace"
     enough: float = ENOUGH
 
     @property
@@ -97,9 +109,9 @@ async def suffer(case: Case, samples: Sequence[Sample]) -> Fared:
     """Run a deployment through one blow."""
     live = Live(tell=say)
     async with deployment("image", WORLD, live) as deployed:
-        deadline = await warm_up(deployed, samples)
-        balance = BLOWS.get(case.blow, 0.5)
-        await start_scheduler(deployed, deadline=deadline, rate=RATE, balance=balance)
+        await warm_up(deployed, samples)
+        deadline, balance = case.pace.deadline, BLOWS.get(case.blow, 0.5)
+        await start_scheduler(deployed, deadline=deadline, rate=case.pace.rate, balance=balance)
         live.started = asyncio.get_running_loop().time() + 0.5
         async with asyncio.TaskGroup() as tasks:
             still: list[tuple[float, float]] = []
@@ -107,21 +119,30 @@ async def suffer(case: Case, samples: Sequence[Sample]) -> Fared:
             tasks.create_task(strike(case, deployed, live), name="blow")
             await drive(deployed.client, case.requests, live, entry=Tier.MOBILE.value, patience=PATIENCE)
             watch.cancel()
-        found = judge(live, case, deadline, still)
+        found = judge(live, case, still)
         plans = [(round(one.at - case.struck, 2), one.plan.reason[:90]) for one in live.plans]
         say(f"{case.blow}: {found}; deadline {deadline} s; plans {plans}")
         return found
 
 
 async def warm_up(deployed: Deployment, samples: Sequence[Sample]) -> float:
-    """Have every tier answer, so that nobody's first sample counts; return the deadline for this machine."""
+    """Have every tier answer, so that nobody's first sample counts; return the phone's seconds for one."""
     taken = []
     for sample in samples[:5]:
         for tier in Tier:
             found = await deployed.client.infer(sample.data, deadline=30.0, tier=tier, node=Tier.MOBILE.value)
             if tier is Tier.MOBILE:
                 taken.append(sum(step.compute for step in found.steps))
-    return round(max(DEADLINE, SLACK * sorted(taken)[len(taken) // 2]), 2)
+    return sorted(taken)[len(taken) // 2]
+
+
+async def pace_of(samples: Sequence[Sample]) -> Pace:
+    """Return what this machine bears now."""
+    async with deployment("image", WORLD, Live(tell=say)) as deployed:
+        phone = await warm_up(deployed, samples)
+    pace = Pace(rate=min(RATE, BUSY / phone), deadline=round(max(DEADLINE, SLACK * phone), 2))
+    say(f"the phone takes {phone:.3f} s for a sample: {pace}")
+    return pace
 
 
 async def watch_machine(started: float, still: list[tuple[float, float]]) -> None:
@@ -134,11 +155,11 @@ async def watch_machine(started: float, still: list[tuple[float, float]]) -> Non
             still.append((asked - started, loop.time() - started))
 
 
-def requests_of(blow: str, samples: Sequence[Sample], seed: int) -> list[Request]:
+def requests_of(blow: str, samples: Sequence[Sample], rate: float, seed: int) -> list[Request]:
     """Return the requests of a run; in a crowd there are twice as many after the blow."""
-    times = list(poisson(round(RATE * (CALM + AFTER)), RATE, seed))
+    times = list(poisson(round(rate * (CALM + AFTER)), rate, seed))
     if blow.startswith("flash"):
-        more = [CALM + at for at in poisson(round(RATE * AFTER), RATE, seed + 1000)]
+        more = [CALM + at for at in poisson(round(rate * AFTER), rate, seed + 1000)]
         times = sorted(times + more)
     shuffled = random.Random(seed).sample(list(samples), len(samples))
     return [
@@ -158,12 +179,13 @@ async def strike(case: Case, deployed: Deployment, live: Live) -> None:
         os.kill(deployed.nodes[Tier.EDGE].pid, signal.SIGKILL)
 
 
-def judge(live: Live, case: Case, deadline: float, still: Sequence[tuple[float, float]]) -> Fared:
+def judge(live: Live, case: Case, still: Sequence[tuple[float, float]]) -> Fared:
     """Return how the run went after the blow."""
+    deadline = case.pace.deadline
     plans = [one.at - case.struck for one in live.plans if one.at >= case.struck]
     fair = [one for one in live.outcomes if not disturbed(one, still)]
     after = [one for one in fair if one.request.due >= case.struck]
-    again = recovery(after, case, deadline)
+    again = recovery(after, case)
     return Fared(
         rounds=plans[0] / ROUND if plans else again / ROUND,
         recovery=again,
@@ -191,12 +213,12 @@ def in_time(outcome: Outcome, deadline: float) -> bool:
     return outcome.answered and outcome.seconds <= deadline
 
 
-def recovery(after: Sequence[Outcome], case: Case, deadline: float) -> float:
+def recovery(after: Sequence[Outcome], case: Case) -> float:
     """Return the seconds from the blow to the end of the last window in which too many were late."""
     last, at = 0.0, 0.0
     while at + WINDOW <= AFTER:
         inside = [one for one in after if at <= one.request.due - case.struck < at + WINDOW]
-        if inside and late_share(inside, deadline) > 1 - case.enough:
+        if inside and late_share(inside, case.pace.deadline) > 1 - case.enough:
             last = at + WINDOW
         at += WINDOW / 3
     return last
@@ -246,13 +268,16 @@ async def measure(*, quick: bool) -> list[Row]:
     """Deal every blow, several times, and find out first how the same requests fare without any."""
     samples = await read_samples("image", count=20, seed=0)
     found: dict[str, list[Fared]] = {}
+    pace = await pace_of(samples)
     for seed in range(1 if quick else RUNS):
-        without = await settled(Case(NOTHING, requests_of(NOTHING, samples, seed)), samples)
+        requests = requests_of(NOTHING, samples, pace.rate, seed)
+        without = await settled(Case(NOTHING, requests, pace), samples)
         for blow in BLOWS:
-            case = Case(blow, requests_of(blow, samples, seed), ENOUGH * (1 - without.late))
+            requests = requests_of(blow, samples, pace.rate, seed)
+            case = Case(blow, requests, pace, ENOUGH * (1 - without.late))
             found.setdefault(blow, []).append(await settled(case, samples))
         found.setdefault(NOTHING, []).append(without)
-    return rows(found)
+    return [one | {"rate": pace.rate, "deadline": pace.deadline} for one in rows(found)]
 
 
 def main() -> int:
