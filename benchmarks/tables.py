@@ -90,6 +90,8 @@ def _own(rows: list[dict[str, Any]]) -> str:
     """The columns that the rows bring, one line or several each."""
     found = [row["table"] for row in rows if "table" in row]
     tables = [one for own in found for one in (own if isinstance(own, list) else [own])]
+    if not tables:
+        return ""
     lines = [f"| {' | '.join(tables[0])} |", "|---" * len(tables[0]) + "|"]
     lines += [f"| {' | '.join(table.values())} |" for table in tables]
     return "\n".join([*lines, "", _circumstances(rows[0])]) + "\n"

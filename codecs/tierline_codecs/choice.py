@@ -117,7 +117,8 @@ def choose(
         error_budget: the largest relative error (L2) that this split point tolerates; raw has none.
 
     Raises:
-        CodecError: the link or the budget is no number that makes sense, or no codec is allowed.
+        CodecError: the link or the budget is no number that makes sense, no codec is allowed, or of one that
+            is nothing says what it takes: neither `SPEEDS` nor both devices.
     """
     if not link_bytes_per_second > 0 or not error_budget >= 0:
         raise CodecError("bad-choice", "a link has a speed above 0, and an error budget is at least 0")
@@ -143,7 +144,11 @@ def coding_seconds(codec: str, device: Device, elements: int) -> float:
     if sender is not None and receiver is not None:
         calls = sender.encode_call + receiver.decode_call
         return calls + size * (sender.encode_byte + receiver.decode_byte)
-    speed = SPEEDS[codec]
+    speed = SPEEDS.get(codec)
+    if speed is None:
+        raise CodecError(
+            "bad-choice", f"nothing says what {codec} takes; measure it on both devices, or leave it out"
+        )
     each = speed.encode / device.encode_copy + speed.decode / device.decode_copy
     return device.call_seconds + size * each
 

@@ -138,6 +138,13 @@ def test_statistics_from_measured_frames_expect_just_these_frames():
         choose(1e6, DEVICE, statistics_from(1000, {"int8": 1100.0}, errors), 0.005)
 
 
+def test_a_codec_of_which_nothing_is_known_is_named():
+    tensor = statistics_from(1000, {"raw": 4064, "int8-lz4": 1064}, {"int8-lz4": 0.01})
+
+    with pytest.raises(CodecError, match="nothing says what int8-lz4 takes; measure it on both devices"):
+        choose(1e6, Device(), tensor, 0.05)
+
+
 def test_values_beyond_fp16_rule_it_out():
     assert "fp16" not in statistics_of(HIDDEN * np.float32(1e5)).by_codec
 
