@@ -71,6 +71,7 @@ class Node:
     prices: dict[str, Price] = field(default_factory=dict)  # of shared nodes, the last of each
     outbox: Outbox = field(default_factory=Outbox)
     doubted: int | None = None  # version of the plan in force when a link of ours began to stall
+    stalled_at: dict[str, float] = field(default_factory=dict)  # when links last began to, by peer; monotonic
     stalled: asyncio.Event = field(default_factory=asyncio.Event)  # one has, and nobody was told yet
 
 
@@ -212,6 +213,8 @@ async def _send(node: Node, visit: Visit, work: Work, peer: str, *, patience: fl
     recall = not pinned_elsewhere(visit.work, node.config.tier) and (
         work.best is not None or _exits_ahead(node, visit.work)
     )
+    if recall and node.sender.stalled(peer) and visit.arrived <= node.stalled_at.get(peer, 0.0):
+        raise CalledBackError(f"the link to {peer} lets nothing through")
     async with node.outbox.leaving(peer, recall=recall):
         sent = await node.sender.send(work, peer, deadline=patience)
     node.meter.sent_bytes += sent.sent_bytes

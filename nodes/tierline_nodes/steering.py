@@ -1,6 +1,7 @@
 """What a node learns while it runs: its plan, the prices of shared nodes, orders, links that stall."""
 
 import asyncio
+import time
 
 import structlog
 
@@ -31,6 +32,7 @@ def link_stalls(node: Node, peer: str) -> None:
     What waits for it is answered here, new samples choose another way, and the scheduler is told at once.
     """
     node.doubted = None if node.plan is None else node.plan.version
+    node.stalled_at[peer] = time.monotonic()
     node.outbox.call_back(peer)
     node.stalled.set()
 

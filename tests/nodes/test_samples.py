@@ -243,6 +243,21 @@ async def test_what_waits_for_a_link_that_stalls_is_answered_here(node: Node, bu
     assert node.stalled.is_set()
 
 
+async def test_what_is_still_computed_when_its_link_stalls_does_not_leave_either(
+    node: Node, bus: Bus
+) -> None:
+    node.plan = plan(node.bundle)
+    serving = asyncio.create_task(_serve_one(node, sample()))
+    await asyncio.sleep(0)
+    bus.stalls.add("edge")
+    link_stalls(node, "edge")
+    await serving
+    ((_, result),) = bus.results
+    assert result.degraded
+    await _serve_one(node, sample())
+    assert len(bus.sent) == 1  # whoever comes later goes as its route says
+
+
 async def test_a_plan_whose_link_has_stalled_is_followed_again_once_it_is_newer_or_the_link_is_back(
     node: Node, bus: Bus
 ) -> None:
