@@ -32,7 +32,7 @@ SAMPLES = 8
 DEADLINE = 40.0
 LONG = b"neither good nor bad , and yet it moves " * 12
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def phone(broker_url: str, tmp_path: Path) -> Generator[subprocess.Popen[bytes]]
 @pytest.fixture
 async def client(broker_url: str, phone: subprocess.Popen[bytes]) -> AsyncGenerator[Client]:
     async with connect_client(broker_url, site=SITE) as found:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             for tier in (Tier.MOBILE, Tier.EDGE):
                 await found.presence.wait_for(tier)
         yield found
@@ -89,7 +89,7 @@ async def until_called_back(reports: Subscription[Telemetry]) -> AsyncGenerator[
 async def test_what_waits_for_a_link_that_collapses_is_answered_on_the_phone_and_nothing_is_lost(
     client: Client, phone: subprocess.Popen[bytes], text_bundle: Bundle
 ) -> None:
-    async with asyncio.timeout(90), client.session.subscribe(TELEMETRY, "phone") as reports:
+    async with asyncio.timeout(100), client.session.subscribe(TELEMETRY, "phone") as reports:
         await client.session.publish(PLAN, "phone", plan_for(text_bundle))
         shape(phone, 1e6)
         before = [await client.infer(LONG, deadline=DEADLINE, node="phone") for _ in range(6)]
