@@ -27,6 +27,10 @@ from tierline_scheduler import (
 )
 
 SHOWN = 20
+_WHY_OTHER = (
+    "they differ where a change would not pay for itself yet, or where the scheduler was started with other"
+    " weights than this command: give it the same --accuracy-drop, --edge-weight, --balance, --expected-rate"
+)
 """Alternatives that people are shown; `--all` and `--json` have every one."""
 
 
@@ -135,6 +139,8 @@ def _print(
     if in_force is not None:
         same = "the same" if in_force.route == chosen.route else route_text(in_force.route)
         print(f"in force, version {in_force.version}: {same}; {in_force.reason}")
+        if in_force.route != chosen.route:
+            print(_WHY_OTHER)
     print(f"{advice(alternatives)}\n")
     others.sort(key=lambda one: one.estimate.expected)
     table = Table(
