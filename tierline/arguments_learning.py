@@ -14,17 +14,30 @@ def add_learning(commands: Any, command: Callable[..., Any]) -> None:
     about = "fine-tune early exits, and write down how every sample fared"
     example = "tierline train --task snippets --seeds 0,1,2,3,4 --out runs"
     _train(command(commands, "train", about, example, levels="info"))
-    about = "draw data maps, and compare what each rule saves at which drop"
+    about = (
+        "draw data maps, compare what each rule saves at which drop, and fit what a bundle's nodes route by"
+    )
     _cartography(command(commands, "cartography", about, "tierline cartography report runs/snippets.npz"))
 
 
 def _cartography(command: Any) -> None:
-    command.add_argument("action", choices=("plot", "report"), help="what to do")
-    command.add_argument("records", metavar="RECORDS", help="what `tierline train` wrote: TASK.npz")
+    command.add_argument("action", choices=("fit", "plot", "report"), help="what to do")
+    command.add_argument(
+        "records", metavar="RECORDS", help="what `tierline train` wrote: TASK.npz; fit: the bundle"
+    )
     command.add_argument(
         "--exits", type=layers, metavar="K,K", help="the tiers' exits (after each third of the blocks)"
     )
-    command.add_argument("--out", default=".", metavar="DIR", help="plot: where the pictures go (.)")
+    command.add_argument(
+        "--out", metavar="DIR", help="plot: where the pictures go (.); fit: write there, not into the bundle"
+    )
+    command.add_argument(
+        "--inputs", metavar="FILE", help="fit: on these JSON lines of data and label (the validation split)"
+    )
+    command.add_argument(
+        "--drop", type=values.points, default=0.5, metavar="POINTS", help="fit: show what loses so much (0.5)"
+    )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="fit: order of the samples (0)")
 
 
 def _train(command: Any) -> None:

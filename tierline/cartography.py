@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from tierline.cartography_fit import fit
 from tierline.errors import UsageError
 from tierline.terminal import console, note
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 def main(args: Namespace) -> int:
     """Run the command."""
+    if args.action == "fit":
+        return fit(args)
     from tierline_cartography import check_drawing, load_records
 
     if args.action == "plot":
@@ -36,7 +39,7 @@ def _thirds(exits: tuple[int, ...]) -> tuple[int, ...]:
 def _plot(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
     from tierline_cartography import draw_map, draw_pareto, evaluate
 
-    out = Path(args.out)
+    out = Path(args.out or ".")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -49,6 +49,7 @@ def counts(text: str) -> list[int]:
 count = whole("a whole number of at least 1", 1, 10**9)
 port = whole("a TCP port: 1 to 65535, or 0 for a free one", 0, 65_535)
 seconds = number("a number of seconds from 0.001 to 86400", 0.001, 86_400)
+points = number("a number of points from 0 to 100", 0, 100)
 share = number("a share from 0 to 1", 0, 1)
 slowness = number("a factor of 1 (no slower) to 10000", 1, 10_000)
 positive = number("a factor from 0.001 to 1000", 0.001, 1000)

@@ -1,7 +1,7 @@
 """Typed messages between nodes over MQTT: records, topics, sessions, flow control, presence, the client."""
 
 from tierline_broker.address import Address, parse_address
-from tierline_broker.cards import CodecCost, ModelCard, PointCard, Profile, RouteCard
+from tierline_broker.cards import CodecCost, ExitCard, ModelCard, PointCard, PoolCard, Profile, RouteCard
 from tierline_broker.client import Client, connect_client
 from tierline_broker.connection import connect
 from tierline_broker.errors import (
@@ -28,6 +28,7 @@ from tierline_broker.records import (
     Birth,
     CodecUse,
     Credit,
+    ExitReport,
     Failure,
     Fallback,
     LinkReport,
@@ -102,6 +103,8 @@ __all__ = [
     "Credit",
     "CreditError",
     "DeadlineError",
+    "ExitCard",
+    "ExitReport",
     "Failure",
     "Fallback",
     "Leader",
@@ -113,6 +116,7 @@ __all__ = [
     "Plan",
     "PointCard",
     "Pool",
+    "PoolCard",
     "Presence",
     "Price",
     "Profile",

@@ -16,6 +16,8 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0, le=2**40)]
 Layer = Annotated[int, Field(ge=0, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Change = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Total = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 RequestId = Annotated[bytes, Field(min_length=16, max_length=16)]
@@ -90,6 +92,19 @@ class CodecUse(Record):
     decode_seconds: Annotated[float, Field(ge=0, le=1e12)] = 0.0
 
 
+class ExitReport(Record):
+    """How samples looked at one exit; counts and sums are absolute since the node's incarnation."""
+
+    layer: Layer
+    pools: dict[Pool, Count] = Field(default_factory=dict)  # samples that no exit had seen before
+    confidence: Total = 0.0  # sum over these
+    answered: Count = 0  # samples answered here
+    checked: Count = 0  # samples that this exit let go on, by here or by another node, and a later exit saw
+    agreed: Count = 0  # of these, with the same answer
+    claimed: Total = 0.0  # sum of the confidences that this exit had in them
+    granted: Total = 0.0  # sum of what the later exit gave to the same answers
+
+
 class Telemetry(Record):
     """What a node sees right now; counts are absolute since its incarnation, so a lost report heals."""
 
@@ -113,6 +128,7 @@ class Telemetry(Record):
     drops: dict[str, Count] = Field(default_factory=dict, max_length=256)  # by reason
     codecs: dict[str, CodecUse] = Field(default_factory=dict, max_length=32)
     notes: dict[str, Count] = Field(default_factory=dict, max_length=256)  # frames not coded as planned
+    exits: tuple[ExitReport, ...] = Field(default=(), max_length=64)
 
 
 class Stage(Record):
@@ -131,6 +147,10 @@ class Route(Record):
     easy: Share = 1.0  # calibrated confidence from which a sample is easy
     medium: Share = 1.0  # ... from which it is medium; below, hard
     tiers: dict[Pool, Tier] = Field(default_factory=dict)  # where each pool is answered
+    # Gains of going on up to which samples leave where easy ones may, and where medium ones may; a node that
+    # knows this router goes by them instead of the bands.
+    gains: tuple[Change, ...] = Field(default=(), max_length=2)
+    router: Text = ""
 
 
 class Fallback(Record):
@@ -162,6 +182,7 @@ class Plan(Record):
     reason: Text = ""
     deadline: Seconds = 0.0  # that it was made for
     fallbacks: tuple[Fallback, ...] = Field(default=(), max_length=16)
+    mix: dict[Pool, Share] = Field(default_factory=dict)  # that it was made for; empty: as measured
 
 
 class Credit(Record):
@@ -193,6 +214,7 @@ class Step(Record):
     received_bytes: Bytes = 0
     codec: Text = RAW_INPUT
     plan: Count = 0
+    gain: Change | None = None  # expected of going on from the exit here; None where nobody asked
 
 
 class Answer(Record):
@@ -231,6 +253,7 @@ class Work(Record):
     traceparent: Annotated[str, Field(max_length=128)] = ""
     steps: tuple[Step, ...] = Field(default=(), max_length=16)
     best: Answer | None = None  # the best exit reached so far, for a degraded answer
+    pool: Pool | None = None  # how hard it looked to the first exit that saw it
     part: Part | None = None
     sent_clock: float | None = None  # the sender's monotonic clock; only set in bench mode on one host
     payload: bytes = b""
@@ -257,3 +280,5 @@ class Result(Record):
     plan: Count = 0
     steps: tuple[Step, ...] = Field(default=(), max_length=16)
     sent_clock: float | None = None
+    gain: Change | None = None  # expected of going on; None where the way ended
+    margin: Annotated[float, Field(ge=-2, le=2)] | None = None  # below the gain that was wanted

@@ -1,5 +1,6 @@
 """Know which samples are easy before paying for them: training with exits, data maps, pools, routers."""
 
+from tierline_cartography.analysis.charting import chart
 from tierline_cartography.analysis.cost import Prices, saved
 from tierline_cartography.analysis.data_map import DataMap, data_map
 from tierline_cartography.analysis.evaluate import (
@@ -40,6 +41,7 @@ from tierline_cartography.errors import (
     RecordError,
     TrainingError,
 )
+from tierline_cartography.fitting import chart_bundle
 from tierline_cartography.records import Part, Records, load_records, save_records
 from tierline_cartography.training.examples import Examples, examples_of, text_examples
 from tierline_cartography.training.fit import Answers, Dynamics, Progress, answer, fit
@@ -90,6 +92,8 @@ __all__ = [
     "answer",
     "calibration_error",
     "cautious",
+    "chart",
+    "chart_bundle",
     "check_drawing",
     "conformal_risk_control",
     "data_map",

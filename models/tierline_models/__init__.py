@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tierline_models.arrays import Array
     from tierline_models.budgets import Limit, activations, measure_budgets
     from tierline_models.bundle import Bundle, OnnxBundle, Sample, Served
-    from tierline_models.card import ModelCardData, PointData, RouteData
+    from tierline_models.card import ExitData, ModelCardData, PointData, PoolData, RouteData, SettingData
     from tierline_models.catalogue import load_bundle, load_served
     from tierline_models.codings import (
         CodecReport,
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from tierline_models.profiles.start import profile_at_start
     from tierline_models.profiles.stored import profile_of, shipped_profile
     from tierline_models.profiles.subject import Subject, subject_of
+    from tierline_models.routing.cartography import Cartography, ExitChart, LegChart
+    from tierline_models.routing.document import cartography_from_json, cartography_to_json
+    from tierline_models.routing.router import Judged, Spoken, gain_features, judge
     from tierline_models.segmented import Carried, SegmentedModel
     from tierline_models.served import ExitAnswer, ServedModel
     from tierline_models.snippets import Snippet, Source, load_ratings, load_snippets, normalise
@@ -69,16 +72,21 @@ __all__ = [
     "BundleError",
     "BundleProfile",
     "Carried",
+    "Cartography",
     "CodecFigure",
     "CodecReport",
     "Codings",
     "DeviceProfile",
     "Embedding",
     "ExitAnswer",
+    "ExitChart",
+    "ExitData",
     "FetchError",
     "ImageHead",
     "ImageInput",
     "InputError",
+    "Judged",
+    "LegChart",
     "Limit",
     "LoraLinear",
     "ModelCardData",
@@ -87,6 +95,7 @@ __all__ = [
     "OnnxBundle",
     "PointBudget",
     "PointData",
+    "PoolData",
     "PooledHead",
     "RouteData",
     "Sample",
@@ -94,6 +103,7 @@ __all__ = [
     "SegmentedModel",
     "Served",
     "ServedModel",
+    "SettingData",
     "ShapeError",
     "SizeProfile",
     "Snippet",
@@ -102,6 +112,7 @@ __all__ = [
     "SplitError",
     "SplitExit",
     "SplitPoint",
+    "Spoken",
     "Subject",
     "TensorSpec",
     "TextInput",
@@ -110,9 +121,13 @@ __all__ = [
     "adapt",
     "attach",
     "block_costs",
+    "cartography_from_json",
+    "cartography_to_json",
     "codings_from_files",
     "codings_to_files",
     "device_class",
+    "gain_features",
+    "judge",
     "label_by_model",
     "load",
     "load_bundle",
@@ -145,7 +160,7 @@ _NAMES = {
     "budgets": "Limit activations measure_budgets",
     "arrays": "Array",
     "bundle": "Bundle OnnxBundle Sample Served",
-    "card": "ModelCardData PointData RouteData",
+    "card": "ExitData ModelCardData PointData PoolData RouteData SettingData",
     "catalogue": "load_bundle load_served",
     "codings": "CodecReport Codings PointBudget codings_from_files codings_to_files write_codings",
     "errors": "ActivationError BundleError FetchError InputError ModelError ShapeError SplitError",
@@ -171,6 +186,9 @@ _NAMES = {
     "profiles.start": "profile_at_start",
     "profiles.stored": "profile_of shipped_profile",
     "profiles.subject": "Subject subject_of",
+    "routing.cartography": "Cartography ExitChart LegChart",
+    "routing.document": "cartography_from_json cartography_to_json",
+    "routing.router": "Judged Spoken gain_features judge",
     "segmented": "Carried SegmentedModel",
     "served": "ExitAnswer ServedModel",
     "snippets": "Snippet Source load_ratings load_snippets normalise",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tierline_models.card import ModelCardData
 from tierline_models.codings import NOTHING, Codings
 from tierline_models.profiles.records import BundleProfile
+from tierline_models.routing.cartography import Cartography
 
 if TYPE_CHECKING:
     from tierline_models.onnx.model import OnnxModel
@@ -39,6 +40,7 @@ class Bundle:
     sampler: Sampler
     codings: Codings = NOTHING  # what coding does at its split points
     profile: BundleProfile | None = None  # what it costs on known classes of devices
+    cartography: Cartography | None = None  # how hard samples are; None: they leave by confidence alone
 
     def samples(self, split: str, seed: int) -> list[Sample]:
         """Every sample of `train`, `validation` or `test`, in an order that `seed` fixes.
@@ -58,6 +60,7 @@ class OnnxBundle:
     model: "OnnxModel"
     example: bytes
     codings: Codings = NOTHING
+    cartography: Cartography | None = None
 
 
 Served: TypeAlias = Bundle | OnnxBundle

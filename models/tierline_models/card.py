@@ -36,6 +36,35 @@ class RouteData:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolData:
+    """What happens to the samples of one pool on a route: `shares` leave at each exit."""
+
+    shares: tuple[float, ...]
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingData(RouteData):
+    """A route on which samples leave by the gain of going on instead of by confidence.
+
+    A sample leaves at exits[i] when the gain expected there is at most gains[i]. The thresholds are the
+    confidences that let about as many go, for nodes that know no gains.
+    """
+
+    gains: tuple[float, ...] = ()  # one fewer than exits, in shares of a right answer
+    pools: dict[str, PoolData] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitData:
+    """What an exit said of the data that calibrated it: mean confidence, and what the next exit doubts."""
+
+    layer: int
+    confidence: float
+    overclaim: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCardData:
     """A model without its weights."""
 
@@ -47,6 +76,9 @@ class ModelCardData:
     exits: tuple[int, ...]  # ascending; the last is `blocks`
     accuracy: float  # of the unsplit model on the same validation data
     routes: tuple[RouteData, ...]
+    router: str = ""  # digest of the bundle's cartography; empty: samples leave by confidence
+    pools: dict[str, float] = field(default_factory=dict)  # share of the samples in each, as measured
+    exit_cards: tuple[ExitData, ...] = ()
 
     def to_json(self) -> str:
         """One JSON document, keys in the order above."""

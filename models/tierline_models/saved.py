@@ -24,6 +24,8 @@ from tierline_models.graphs.split import Split
 from tierline_models.onnx.about import About
 from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import profile_of
+from tierline_models.routing.cartography import with_cartography
+from tierline_models.routing.document import cartography_beside
 from tierline_models.schema import Specs, extremes, tensors_reader
 from tierline_models.segmented import Carried, Exit, SegmentedModel
 from tierline_models.served import Travelling
@@ -91,15 +93,18 @@ def load_saved(folder: Path, *, max_layer: int | None = None) -> Bundle:
     served = _serve(cut, cut.source.program, manifest)
     example = typical_input(cut)
     codings = NOTHING if cut.files is None else codings_beside(cut.files)
+    card = _card(cut, len(example))
+    found = None if cut.files is None else cartography_beside(cut.files, card.exits)
     return Bundle(
         name=cut.name,
         digest=cut.digest,
-        card=with_codings(_card(cut, len(example)), codings),
+        card=with_cartography(with_codings(card, codings), found),
         model=_model(served, max_layer),
         example=example,
         sampler=partial(make_samples, partial(load_saved, folder), example),
         codings=codings,
         profile=profile_of(cut),
+        cartography=found,
     )
 
 

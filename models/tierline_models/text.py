@@ -26,6 +26,8 @@ from tierline_models.lora import merge
 from tierline_models.minilm import BLOCKS, HIDDEN, WINDOW, FirstBlock, load_encoder
 from tierline_models.pieces import TextInput
 from tierline_models.profiles.stored import shipped_profile
+from tierline_models.routing.cartography import with_cartography
+from tierline_models.routing.document import shipped_cartography
 from tierline_models.segmented import Exit, SegmentedModel
 from tierline_models.served import alone
 from tierline_models.snippets import load_snippets
@@ -99,16 +101,17 @@ def load_text() -> Bundle:
     manifest_text = DATA.joinpath(MANIFEST_FILE).read_text(encoding="utf-8")
     manifest = Manifest.from_json(manifest_text)
     digest = text_digest(adapter, manifest_text)
-    codings = shipped_codings(NAME)
+    codings, found = shipped_codings(NAME), shipped_cartography(NAME, EXITS)
     return Bundle(
         name=NAME,
         digest=digest,
-        card=with_codings(make_card(digest, manifest), codings),
+        card=with_cartography(with_codings(make_card(digest, manifest), codings), found),
         model=build_model(folder, adapter, manifest.temperatures),
         example=EXAMPLE,
         sampler=sample_snippets,
         codings=codings,
         profile=shipped_profile(NAME, digest),
+        cartography=found,
     )
 
 

@@ -4,6 +4,18 @@ import tierline_models
 def test_public_names_are_sorted_and_pinned():
     assert tierline_models.__all__ == sorted(tierline_models.__all__)
     assert set(tierline_models.__all__) == {
+        "Cartography",
+        "ExitChart",
+        "ExitData",
+        "Judged",
+        "LegChart",
+        "PoolData",
+        "SettingData",
+        "Spoken",
+        "cartography_from_json",
+        "cartography_to_json",
+        "gain_features",
+        "judge",
         "ActivationError",
         "Array",
         "Block",

@@ -18,7 +18,7 @@ PUBLIC = {
         Tally
         MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
         TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client CodecCost
-        CodecUse ConnectError
+        CodecUse ConnectError ExitCard ExitReport PoolCard
         Credit CreditError DeadlineError Failure Link LinkReport ModelCard Part Plan PointCard Pool Presence
         Profile PublishError Receiver Record RecordError RefusedError Result Route RouteCard Sender Sent
         ServerError Session Stage Step Subscription Telemetry Tier Topic Work choose_broker connect
@@ -29,7 +29,7 @@ PUBLIC = {
         TASKS Ahead Answers CartographyError CentroidRouter Columns ConfidenceRouter Curve DataError
         DataMap DrawingError Dynamics Evaluation Examples ExitEncoder ExitNetwork Gain GainRouter
         Outcome Part PoolError Pools Prices Progress Promise Recipe RecipeError RecordError Records
-        Router Row Said Shift SplitExits Task Thresholds TrainingError Verdict answer
+        chart chart_bundle Router Row Said Shift SplitExits Task Thresholds TrainingError Verdict answer
         calibration_error cautious check_drawing conformal_risk_control data_map draw_map
         draw_pareto evaluate examples_of expected_gains find_pools fit fit_centroids fit_gain
         fit_stopping fit_temperature gain_rule gather holm judge learn_then_test load_records
@@ -52,7 +52,8 @@ PUBLIC = {
         load_snippets measure_budgets measure_device normalise one_thread onnx_differences
         photographs pretrained_encoder pretrained_tokenizer profile_at_start profile_model
         profile_of read_profile scale shipped_profile sizes_to_measure split subject_of
-        write_codings
+        write_codings Cartography ExitChart ExitData Judged LegChart PoolData SettingData Spoken
+        cartography_from_json cartography_to_json gain_features judge
     """,
     "tierline_nodes": """
         Conditions EmulationError NodeConfig NodeError SampleError codec_costs run_node

@@ -80,6 +80,7 @@ def _card(document: dict[str, Any]) -> ModelCardData:
     fields = document | {
         "points": tuple(PointData(**one) for one in document["points"]),
         "exits": tuple(document["exits"]),
+        "exit_cards": (),  # the bundle's cartography has them
         "routes": tuple(
             RouteData(
                 exits=tuple(one["exits"]),

@@ -14,6 +14,8 @@ from tierline_models.onnx.blocks import OnnxBlocks
 from tierline_models.onnx.model import OnnxModel
 from tierline_models.pieces import TOKENIZER_BYTES
 from tierline_models.preprocessing import TOKENIZER, preprocessing_from_json
+from tierline_models.routing.cartography import with_cartography
+from tierline_models.routing.document import cartography_beside
 from tierline_models.schema import arrays_reader
 
 
@@ -36,11 +38,12 @@ def load_onnx(folder: Path, *, max_layer: int | None = None) -> OnnxBundle:
     if not 1 <= last <= about.card.blocks:
         raise BundleError(f"max_layer is {last}; this model has blocks 1 to {about.card.blocks}")
     codings = codings_beside(files.files)
+    found = cartography_beside(files.files, about.card.exits)
     layers = [one.about.layer for one in files.manifest.exits if one.about.layer <= last]
     return OnnxBundle(
         name=files.manifest.name,
         digest=files.manifest.digest,
-        card=with_codings(about.card, codings),
+        card=with_cartography(with_codings(about.card, codings), found),
         model=OnnxModel(
             blocks=[files.block(layer) for layer in range(1, last + 1)],
             exits={layer: files.exit(layer) for layer in layers},
@@ -49,6 +52,7 @@ def load_onnx(folder: Path, *, max_layer: int | None = None) -> OnnxBundle:
         ),
         example=about.example,
         codings=codings,
+        cartography=found,
     )
 
 

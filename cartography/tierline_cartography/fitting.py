@@ -1,0 +1,61 @@
+"""Fit a bundle's cartography: ask every exit about labelled inputs, then chart what they say."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierline_cartography.analysis.charting import chart
+from tierline_cartography.analysis.cost import Prices
+from tierline_cartography.analysis.said import Float
+from tierline_cartography.errors import DataError
+from tierline_models import Bundle, Cartography, Sample, ServedModel
+
+
+def chart_bundle(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    *,
+    made: Mapping[str, str],
+    prices: Prices | None = None,
+    report: Callable[[int], None] = lambda done: None,
+) -> Cartography:
+    """Fit what a bundle's nodes route by; one pass over the samples, one at a time as a node has them.
+
+    Args:
+        bundle: whole, all its blocks in memory.
+        samples: labelled, which nothing was trained on.
+        made: by which command, for people.
+        prices: see `chart`.
+        report: told how many samples are done.
+
+    Raises:
+        DataError: a sample has no label that the model knows.
+        PoolError: there are too few samples, or too many exits.
+    """
+    exits = tuple(bundle.model.exits)
+    labels = _labels(bundle.model, samples)
+    logits: list[list[tuple[float, ...]]] = []
+    for done, sample in enumerate(samples, start=1):
+        logits.append(_asked(bundle.model, exits, sample))
+        report(done)
+    said: Float = np.array(logits, dtype=np.float64).transpose(1, 0, 2)  # (X, N, C)
+    return chart(said, labels, exits, made=made, prices=prices)
+
+
+def _labels(model: ServedModel, samples: Sequence[Sample]) -> NDArray[np.int64]:
+    known = {label: number for number, label in enumerate(model.labels)}
+    for number, sample in enumerate(samples, start=1):
+        if sample.label not in known:
+            some = ", ".join(model.labels[:10])
+            raise DataError(f"sample {number} is labelled {sample.label!r:.60}; this model knows {some}")
+    return np.array([known[str(sample.label)] for sample in samples], dtype=np.int64)
+
+
+def _asked(model: ServedModel, exits: Sequence[int], sample: Sample) -> list[tuple[float, ...]]:
+    """What each exit says of one sample."""
+    carried, layer, found = model.preprocess(sample.data), 0, []
+    for leave in exits:
+        carried, layer = model.run(carried, layer, leave), leave
+        found.append(model.exit(leave, carried).logits)
+    return found
