@@ -40,6 +40,8 @@ class Answered:
         node: who answered.
         pool: how hard the input looked there.
         why: why it was answered there.
+        gain: what going on was expected to mend, in shares of a right answer; None where the way ended.
+        margin: by which that was less than the plan wanted.
     """
 
     output: tuple[float, ...]
@@ -52,6 +54,8 @@ class Answered:
     node: str
     pool: Pool | None
     why: str
+    gain: float | None = None
+    margin: float | None = None
 
 
 class Client:
@@ -168,4 +172,6 @@ def _answered(result: Result, seconds: float) -> Answered:
         node=result.node,
         pool=result.pool,
         why=result.why,
+        gain=result.gain,
+        margin=result.margin,
     )

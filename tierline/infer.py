@@ -97,6 +97,8 @@ def document(one: Input, outcome: Outcome) -> dict[str, Any]:
         "degraded": outcome.degraded,
         "seconds": outcome.seconds,
         "why": outcome.why,
+        "gain": outcome.gain,
+        "margin": outcome.margin,
         "output": outcome.output,
         "steps": [step.model_dump(mode="json") for step in outcome.steps],
         "error": None,

@@ -4,10 +4,37 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tierline_broker import CodecUse, Pool
+from tierline_broker import CodecUse, ExitReport, Pool
+from tierline_nodes.sight import Sight
 
 SPEED_SECONDS = 1.0
 """Time constant of the reported speed: a rare check of an idle node counts as much as many samples."""
+
+
+@dataclass(slots=True)
+class ExitCounts:
+    """How samples looked at one exit, as an `ExitReport` tells it."""
+
+    pools: Counter[Pool] = field(default_factory=Counter)
+    confidence: float = 0.0
+    answered: int = 0
+    checked: int = 0
+    agreed: int = 0
+    claimed: float = 0.0
+    granted: float = 0.0
+
+    def report(self, layer: int) -> ExitReport:
+        """Return the record."""
+        return ExitReport(
+            layer=layer,
+            pools=dict(self.pools),
+            confidence=self.confidence,
+            answered=self.answered,
+            checked=self.checked,
+            agreed=self.agreed,
+            claimed=self.claimed,
+            granted=self.granted,
+        )
 
 
 @dataclass(slots=True)
@@ -23,8 +50,26 @@ class Meter:
     drops: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)  # frames not in the codec that the plan names
     codecs: dict[str, CodecUse] = field(default_factory=dict)
+    exits: dict[int, ExitCounts] = field(default_factory=dict)  # by layer, of those that the bundle knows
     speed: float = 1.0
     last_work: float = 0.0  # when a speed was last observed
+
+    def at_exit(self, layer: int) -> ExitCounts:
+        """Return the counts of one exit."""
+        return self.exits.setdefault(layer, ExitCounts())
+
+    def saw(self, sight: Sight) -> None:
+        """Count a sample at an exit, and what that says of the exit before."""
+        if sight.first:
+            here = self.at_exit(sight.layer)
+            here.pools[sight.pool] += 1
+            here.confidence += sight.judged.confidence
+        if sight.before is not None:
+            before = self.at_exit(sight.before)
+            before.checked += 1
+            before.agreed += sight.agrees
+            before.claimed += sight.judged.claimed or 0.0
+            before.granted += sight.judged.granted or 0.0
 
     def encoded(self, codec: str, frame_bytes: int, array_bytes: int, seconds: float) -> None:
         """Count an activation that was coded to be sent on."""

@@ -1,13 +1,15 @@
 """Where a sample goes next: pure decisions from a route and what an exit says.
 
-An exit's calibrated confidence puts a sample into a pool (easy, medium, hard); the route says at which
-tier each pool is answered (DIMEC-DC, arXiv 2412.16616, with confidence bands in place of cartography).
+With a cartography, a sample goes on where going on is expected to mend enough; the route says how much that
+is. Without one, an exit's calibrated confidence puts it into a pool (easy, medium, hard), and the route says
+at which tier each is answered (DIMEC-DC, arXiv 2412.16616, with confidence bands in place of cartography).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tierline_broker import Answer, Plan, Pool, Route, Stage, Tier, Work
+from tierline_nodes.sight import Sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,8 @@ class Answered:
     answer: Answer
     pool: Pool | None  # None: the route draws no bands
     why: str
+    gain: float | None = None  # expected of going on; None where the way ends, or nobody knows
+    margin: float | None = None  # by which it is less than is wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class Onward:
 
     route: Route
     why: str
+    gain: float | None = None
 
     @property
     def stage(self) -> Stage:
@@ -85,13 +90,22 @@ def pool_of(confidence: float, route: Route) -> Pool | None:
     return Pool.MEDIUM if confidence >= route.medium else Pool.HARD
 
 
-def decide(route: Route, tier: Tier, answer: Answer | None) -> Decision:
+def wanted_gain(route: Route, tier: Tier) -> float | None:
+    """Return the gain up to which samples leave on a tier; None where none do."""
+    first = route.tiers.get(Pool.EASY, Tier.CLOUD)
+    if not route.gains or tier.rank < first.rank:
+        return None
+    return route.gains[0] if tier is first else route.gains[-1]
+
+
+def decide(route: Route, tier: Tier, answer: Answer | None, sight: Sight | None = None) -> Decision:
     """Return whether the sample stops at this stage or travels on.
 
     Args:
         route: the route with this node's own stage first.
         tier: this node's tier.
         answer: what the last exit within this stage says; None where the stage holds no exit.
+        sight: what the bundle's cartography makes of that; None where it has none.
 
     Raises:
         ValueError: the last stage reached no exit; `target_layer` prevents it.
@@ -101,6 +115,8 @@ def decide(route: Route, tier: Tier, answer: Answer | None) -> Decision:
         if not rest.stages:
             raise ValueError("the last stage of a route reached no exit")
         return Onward(route=rest, why=f"no exit on {tier}")
+    if sight is not None and (sight.caution is not None or not rest.stages):
+        return _by_gain(route, rest, tier, answer, sight)
     pool = pool_of(answer.confidence, route)
     seen = f"confidence {answer.confidence:.3f} at exit {answer.layer}"
     if not rest.stages:
@@ -111,3 +127,20 @@ def decide(route: Route, tier: Tier, answer: Answer | None) -> Decision:
     if route.tiers.get(pool, Tier.CLOUD).rank <= tier.rank:
         return Answered(answer=answer, pool=pool, why=f"{seen}; answered on {tier}")
     return Onward(route=rest, why=f"{seen}; sent on")
+
+
+def _by_gain(route: Route, rest: Route, tier: Tier, answer: Answer, sight: Sight) -> Decision:
+    """Decide by what going on is expected to mend; a case that is not clear goes on."""
+    seen = f"{sight.pool}: confidence {answer.confidence:.3f} at exit {answer.layer}"
+    if not rest.stages:
+        return Answered(answer=answer, pool=sight.pool, why=f"{seen}, where this plan ends")
+    wanted, gain, caution = wanted_gain(route, tier), sight.judged.gain, sight.caution or 0.0
+    if wanted is None:
+        return Onward(route=rest, why=f"{seen}; no sample ends on {tier}", gain=gain)
+    seen = f"{seen}; going on would mend {gain:.1%}, {wanted:.1%} is wanted"
+    margin = wanted - gain
+    if margin >= caution:
+        why = f"{seen}; answered on {tier}"
+        return Answered(answer=answer, pool=sight.pool, why=why, gain=gain, margin=margin)
+    close = ", and this is close" if margin >= 0 else ""
+    return Onward(route=rest, why=f"{seen}{close}; sent on", gain=gain)

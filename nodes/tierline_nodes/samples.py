@@ -127,7 +127,7 @@ async def _outcome(node: Node, visit: Visit) -> Result | None:
     ran = await _compute(node, visit, visit.route)
     found = ran.value.decision
     if isinstance(found, Answered):
-        return answered(visit, step_of(visit, ran), found.answer, why=found.why, pool=found.pool)
+        return answered(visit, step_of(visit, ran), found)
     return await _travel(node, visit, _rest(visit.route), ran)
 
 
@@ -172,6 +172,8 @@ async def _compute(node: Node, visit: Visit, route: Route) -> Ran[Passed]:
     node.meter.served += 1
     node.meter.work_seconds += seconds
     _count_coding(node, visit, ran)
+    if ran.value.sight is not None:
+        node.meter.saw(ran.value.sight)
     node.meter.observe_speed(seconds, profiled, asyncio.get_running_loop().time())
     return ran
 
@@ -249,7 +251,8 @@ async def _degraded(node: Node, visit: Visit, ran: Ran[Passed] | None, reason: s
         best = ran.value.best
     if best is None:
         raise SampleError("no-route", f"{reason}; and no exit was reached here")
-    return answered(visit, step_of(visit, ran), best, why=f"degraded: {reason}", degraded=True)
+    found = Answered(answer=best, pool=visit.work.pool, why=f"degraded: {reason}")
+    return answered(visit, step_of(visit, ran), found, degraded=True)
 
 
 async def _send_pinned(node: Node, visit: Visit) -> Result | None:
@@ -270,6 +273,8 @@ async def _send_pinned(node: Node, visit: Visit) -> Result | None:
 async def _answer(node: Node, visit: Visit, result: Result) -> None:
     """Send a result to its origin, again after a lost connection for as long as somebody waits for it."""
     node.meter.answered += result.answer is not None
+    if result.answer is not None and node.bundle.cartography is not None:
+        node.meter.at_exit(result.answer.layer).answered += 1
     if result.pool is not None:
         node.meter.pools[result.pool] += 1
     expiry = max(1.0, visit.remaining)

@@ -10,6 +10,7 @@ from tierline_nodes.activation import pack, unpack
 from tierline_nodes.coding import Coder
 from tierline_nodes.errors import SampleError
 from tierline_nodes.routing import Answered, Decision, Onward, decide, exit_within, target_layer
+from tierline_nodes.sight import Sight, look
 from tierline_nodes.stopwatch import NOTHING, Spent, Stopwatch
 
 
@@ -25,6 +26,7 @@ class Passed:
     payload_layer: int = 0  # 0 where the raw input travels on
     array_bytes: int = 0  # of the activation in the payload; 0 where the raw input travels on
     noted: tuple[str, ...] = ()  # why the codec is not the plan's
+    sight: Sight | None = None  # at the exit reached here, where the bundle's cartography knows it
     decode: Spent = NOTHING
     compute: Spent = NOTHING
     encode: Spent = NOTHING
@@ -53,17 +55,21 @@ def pass_stage(
     state = _received(bundle, coder, work)
     decoded = watch.lap()
     exit_layer = exit_within(work.layer, last, tuple(bundle.model.exits))
-    layer, answer = work.layer, None
+    layer, answer, sight = work.layer, None, None
     if exit_layer is not None:
         state, layer = bundle.model.run(state, layer, exit_layer), exit_layer
         answer = _answer(bundle, layer, state)
-    decision = decide(route, tier, answer)
+        sight = look(bundle.cartography, answer, work, route)
+    if answer is not None and sight is not None:
+        answer = answer.model_copy(update={"confidence": sight.judged.confidence})
+    decision = decide(route, tier, answer, sight)
     if isinstance(decision, Onward) and decision.stage.codec != RAW_INPUT:
         state, layer = bundle.model.run(state, layer, last), last
     passed = Passed(
         decision=decision,
         layer=layer,
         best=answer or work.best,
+        sight=sight,
         decode=decoded,
         compute=watch.lap(),
     )

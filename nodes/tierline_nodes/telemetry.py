@@ -74,6 +74,7 @@ def _telemetry(node: Node, rate: float, busy: float, *, early: bool = False) -> 
         pools=dict(meter.pools),
         codecs=dict(meter.codecs),
         notes=dict(meter.notes),
+        exits=tuple(counts.report(layer) for layer, counts in sorted(meter.exits.items())),
         drops={**meter.drops, **{f"receive-{k}": v for k, v in node.receiver.counters.items()}},
     )
 

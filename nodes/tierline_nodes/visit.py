@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from tierline_broker import Answer, Failure, Plan, Pool, Result, Route, Stage, Step, Tier, Work
+from tierline_broker import Failure, Plan, Result, Route, Stage, Step, Tier, Work
 from tierline_nodes.compute import Ran
 from tierline_nodes.config import NodeConfig
-from tierline_nodes.routing import own_route
+from tierline_nodes.routing import Answered, own_route
 from tierline_nodes.stage import Passed
 
 LONGEST_WIRE = 3600.0  # seconds; a stamp further off was made by another clock
@@ -66,8 +66,9 @@ def step_of(visit: Visit, ran: Ran[Passed] | None) -> Step:
         "compute": passed.compute.slowed(factor),
         "encode": passed.encode.slowed(factor),
     }
+    gain = None if passed.sight is None else passed.sight.judged.gain
     return step.model_copy(
-        update={"last": passed.layer, "other": max(0.0, here - sum(spent.values())), **spent}
+        update={"last": passed.layer, "other": max(0.0, here - sum(spent.values())), "gain": gain, **spent}
     )
 
 
@@ -90,6 +91,7 @@ def onward_work(visit: Visit, route: Route, passed: Passed, model: str, step: St
         "deadline": visit.remaining,
         "steps": (*visit.work.steps, step),
         "best": passed.best,
+        "pool": visit.work.pool if passed.sight is None else passed.sight.pool,
         "sent_clock": time.monotonic() if visit.config.bench_clock else None,
         "payload": passed.payload,
     }
@@ -110,12 +112,29 @@ def pinned_route(tier: Tier, node: str, layers: int, codec: str) -> Route:
 
 
 def answered(
-    visit: Visit, step: Step, answer: Answer, *, why: str, pool: Pool | None = None, degraded: bool = False
+    visit: Visit,
+    step: Step,
+    found: Answered,
+    *,
+    degraded: bool = False,
 ) -> Result:
-    """Return the result of a sample that is answered here."""
+    """Return the result of a sample that is answered here, with what nodes before expected of going on."""
     result = _result(visit, (*visit.work.steps, step))
-    update = {"answer": answer, "why": why[:1000], "pool": pool, "degraded": degraded}
+    update = {
+        "answer": found.answer,
+        "why": f"{_hoped(visit.work)}{found.why}"[:1000],
+        "pool": found.pool,
+        "gain": found.gain,
+        "margin": found.margin,
+        "degraded": degraded,
+    }
     return result.model_copy(update=update)
+
+
+def _hoped(work: Work) -> str:
+    """Return in words why the sample came here, where a node on its way said so."""
+    hoped = [f"{step.tier} hoped to mend {step.gain:.1%}" for step in work.steps if step.gain is not None]
+    return "".join(f"{one}; " for one in hoped)
 
 
 def failed(visit: Visit, code: str, message: str) -> Result:

@@ -3,6 +3,7 @@
 import pytest
 
 from tierline_broker import Answer, Plan, Pool, Route, Stage, Tier, Work
+from tierline_models import Judged
 from tierline_nodes.routing import (
     Answered,
     Onward,
@@ -13,6 +14,7 @@ from tierline_nodes.routing import (
     pool_of,
     target_layer,
 )
+from tierline_nodes.sight import Sight
 
 EXITS = (2, 4, 6)
 MOBILE = Stage(tier=Tier.MOBILE, node="phone", layer=2, codec="input")
@@ -141,3 +143,53 @@ def test_a_pinned_sample_is_answered_at_its_tier_alone() -> None:
     assert pinned_elsewhere(pinned, Tier.MOBILE)
     assert not pinned_elsewhere(pinned, Tier.CLOUD)
     assert len(own_route(pinned, None, node="cloud", tier=Tier.CLOUD, layers=6).stages) == 1
+
+
+GAINS = ROUTE.model_copy(update={"gains": (0.05, 0.02), "router": "r"})
+
+
+def sight(gain: float, layer: int = 2, caution: float | None = 0.01) -> Sight:
+    return Sight(
+        layer=layer,
+        judged=Judged(confidence=0.8, pool="medium", gain=gain),
+        pool=Pool.MEDIUM,
+        caution=caution,
+    )
+
+
+@pytest.mark.parametrize(("gain", "stops"), [(-0.3, True), (0.04, True), (0.041, False), (0.2, False)])
+def test_a_sample_stops_where_going_on_mends_too_little_and_a_close_case_goes_on(
+    gain: float, stops: bool
+) -> None:
+    decision = decide(GAINS, Tier.MOBILE, answer(0.8), sight(gain))
+
+    assert isinstance(decision, Answered) is stops
+    assert decision.gain == gain
+    assert ("answered on mobile" in decision.why) is stops
+    if isinstance(decision, Answered):
+        assert decision.margin == pytest.approx(0.05 - gain)
+        assert decision.pool is Pool.MEDIUM
+
+
+def test_each_tier_wants_its_own_gain_and_the_last_wants_none() -> None:
+    at_edge = GAINS.model_copy(update={"stages": (EDGE, CLOUD)})
+    assert isinstance(decide(at_edge, Tier.EDGE, answer(0.8, 4), sight(0.005, 4)), Answered)
+    assert isinstance(decide(at_edge, Tier.EDGE, answer(0.8, 4), sight(0.03, 4)), Onward)
+
+    at_cloud = GAINS.model_copy(update={"stages": (CLOUD,)})
+    last = decide(at_cloud, Tier.CLOUD, answer(0.5, 6), sight(0.0, 6))
+    assert isinstance(last, Answered)
+    assert (last.gain, last.margin, last.pool) == (None, None, Pool.MEDIUM)
+
+
+def test_before_the_tier_of_easy_samples_none_stops() -> None:
+    later = GAINS.model_copy(update={"tiers": TIERS | {Pool.EASY: Tier.EDGE, Pool.MEDIUM: Tier.CLOUD}})
+
+    assert isinstance(decide(later, Tier.MOBILE, answer(0.99), sight(-1.0)), Onward)
+
+
+def test_gains_of_another_cartography_are_no_guide() -> None:
+    found = decide(GAINS, Tier.MOBILE, answer(0.95), sight(0.9, caution=None))
+
+    assert isinstance(found, Answered)  # by the bands of confidence
+    assert found.gain is None
