@@ -48,21 +48,25 @@ class Candidate:
         used: for each leg but the last, whether samples leave there.
         card: what was measured when samples leave at exactly these exits.
         reach: the share of samples that reaches each leg; the first is 1.
+        router: digest of what the card's gains are of.
     """
 
     legs: tuple[Leg, ...]
     used: tuple[bool, ...]
     card: RouteCard
     reach: tuple[float, ...]
+    router: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bands:
-    """The confidence bands of a plan, and where each is answered."""
+    """The confidence bands of a plan, the gains that come before them, and where each pool is answered."""
 
     easy: float
     medium: float
     tiers: dict[Pool, Tier]
+    gains: tuple[float, ...] = ()
+    router: str = ""
 
 
 def enumerate_candidates(model: Model, chain: tuple[Tier, ...]) -> Iterator[Candidate]:
@@ -114,7 +118,7 @@ def complete(model: Model, legs: tuple[Leg, ...]) -> Iterator[Candidate]:
         leaving = [leg for leg, use in zip(legs, used, strict=False) if use]
         exits = tuple(leg.exit for leg in (*leaving, legs[-1]) if leg.exit is not None)
         for card in model.routes.get(exits, ()):
-            yield Candidate(legs=legs, used=used, card=card, reach=_reach(used, card))
+            yield Candidate(legs=legs, used=used, card=card, reach=_reach(used, card), router=model.router)
 
 
 def bands(candidate: Candidate) -> Bands:
@@ -127,7 +131,14 @@ def bands(candidate: Candidate) -> Bands:
     tiers = {Pool.EASY: leaving[0], Pool.MEDIUM: end, Pool.HARD: end}
     if len(leaving) == 2:
         tiers[Pool.MEDIUM] = leaving[1]
-    return Bands(easy=thresholds[0], medium=thresholds[-1], tiers=tiers)
+    gains = candidate.card.gains
+    return Bands(
+        easy=thresholds[0],
+        medium=thresholds[-1],
+        tiers=tiers,
+        gains=gains,
+        router=candidate.router if gains else "",
+    )
 
 
 def as_route(candidate: Candidate, names: tuple[str, ...]) -> Route:
@@ -137,7 +148,14 @@ def as_route(candidate: Candidate, names: tuple[str, ...]) -> Route:
         Stage(tier=leg.tier, node=name, layer=leg.layer, codec=leg.codec)
         for leg, name in zip(candidate.legs, names, strict=True)
     )
-    return Route(stages=stages, easy=found.easy, medium=found.medium, tiers=found.tiers)
+    return Route(
+        stages=stages,
+        easy=found.easy,
+        medium=found.medium,
+        tiers=found.tiers,
+        gains=found.gains,
+        router=found.router,
+    )
 
 
 def from_route(model: Model, route: Route) -> Candidate | None:
@@ -149,7 +167,9 @@ def from_route(model: Model, route: Route) -> Candidate | None:
         return None
     if codecs[0] != RAW_INPUT or codecs[1:] not in _handoffs(model, layers[:-1]):
         return None
-    wanted = Bands(easy=route.easy, medium=route.medium, tiers=route.tiers)
+    wanted = Bands(
+        easy=route.easy, medium=route.medium, tiers=route.tiers, gains=route.gains, router=route.router
+    )
     legs = make_legs(model, chain, layers, codecs)
     return next((found for found in complete(model, legs) if bands(found) == wanted), None)
 

@@ -4,8 +4,10 @@ What is compared is the expected cost of a sample, late samples paid for by thei
 smoothly with what is measured, where a limit would flip. Noise then moves the comparison a little, and never
 enough to pay for a change, while a collapse pays at once. Where little is at stake, a plan that
 costs less than half pays once it has been there for some time without a break: it may be expected to stay.
+A plan that takes the same way and only wants another gain of its samples disturbs nothing, and need not pay.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from tierline_scheduler.chance import allowed_late
@@ -66,8 +68,16 @@ def keep_or_switch(
         return Verdict(standing=replace(standing, better_since=None))
     standing = _timed(standing, current, best, objective, reluctance, now)
     horizon = _lasting(standing, reluctance, now)
-    why = breach(current, best, objective, reluctance) or gain(current, best, objective, reluctance, horizon)
+    free = _same_way(current, best) and now - standing.since >= reluctance.horizon
+    why = breach(current, best, objective, reluctance)
+    why = why or gain(current, best, objective, reluctance, math.inf if free else horizon)
     return Verdict(standing=Standing(since=now) if why else standing, change=why)
+
+
+def _same_way(current: Estimate, best: Estimate) -> bool:
+    """Whether the same blocks run on the same nodes, so that only what samples are let go is changed."""
+    ways = [[(leg.tier, leg.layer) for leg in one.candidate.legs] for one in (current, best)]
+    return current.names == best.names and ways[0] == ways[1]
 
 
 def _timed(

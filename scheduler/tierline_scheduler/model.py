@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from tierline_broker import ModelCard, PointCard, RouteCard
+from tierline_broker import ModelCard, PointCard, Pool, RouteCard
 from tierline_codecs import CALIBRATED, CODECS
 
 KNOWN = tuple(sorted({*CODECS, *CALIBRATED}))
@@ -26,6 +26,9 @@ class Model:
         array_bytes: for each split point, the bytes of the float32 array that is coded.
         routes: measured outcomes by the exits they use; thresholds never rise, for the nodes' confidence
             bands cannot express that.
+        router: digest of what gains in the routes are of.
+        pools: share of the samples that were measured, by how hard they looked.
+        overclaims: by exit, how much surer of its answers it was than the next, of those samples.
     """
 
     key: str
@@ -39,6 +42,9 @@ class Model:
     exits: tuple[int, ...] = field(compare=False)
     accuracy: float = field(compare=False)
     routes: Mapping[tuple[int, ...], tuple[RouteCard, ...]] = field(compare=False)
+    router: str = field(default="", compare=False)
+    pools: Mapping[Pool, float] = field(default_factory=dict, compare=False)
+    overclaims: Mapping[int, float] = field(default_factory=dict, compare=False)
 
     @property
     def best_accuracy(self) -> float:
@@ -75,6 +81,9 @@ def read_card(card: ModelCard) -> Model:
         exits=card.exits,
         accuracy=card.accuracy,
         routes={exits: tuple(cards) for exits, cards in sorted(routes.items())},
+        router=card.router,
+        pools=card.pools,
+        overclaims={one.layer: one.overclaim for one in card.exit_cards},
     )
     _check_size(model)
     return model
@@ -157,8 +166,11 @@ def _check_route(card: ModelCard, route: RouteCard) -> None:
         raise ValueError(f"a route leaves at {route.exits}, which are no rising choice of {card.exits[:20]}")
     if len(route.thresholds) != len(route.exits) - 1 or len(route.shares) != len(route.exits):
         raise ValueError(f"the route over {route.exits} needs one share an exit, and one threshold fewer")
-    if abs(sum(route.shares) - 1) > 1e-3:
-        raise ValueError(f"the shares of the route over {route.exits} sum to {sum(route.shares):.4f}, not 1")
+    if len(route.gains) not in (0, len(route.thresholds)):
+        raise ValueError(f"the route over {route.exits} needs as many gains as thresholds, or none")
+    for shares in (route.shares, *(one.shares for one in route.pools.values())):
+        if len(shares) != len(route.exits) or abs(sum(shares) - 1) > 1e-3:
+            raise ValueError(f"the shares of the route over {route.exits} sum to {sum(shares):.4f}, not 1")
 
 
 def _check_size(model: Model) -> None:

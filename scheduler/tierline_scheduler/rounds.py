@@ -171,10 +171,14 @@ def _decide(
         choice.best,
         model=model_of(mobile).digest,
         version=1 + max(mobile.plan, 0 if in_force is None else in_force.version),
-        reason=f"{verdict.change}; {reason_of(choice, objective)}",
+        reason=f"{verdict.change}; {reason_of(choice, objective)}{_seen(mobile)}",
     )
     plan = plan.model_copy(
-        update={"deadline": objective.deadline, "fallbacks": fallbacks(state, mobile, objective, traffic)}
+        update={
+            "deadline": objective.deadline,
+            "fallbacks": fallbacks(state, mobile, objective, traffic),
+            "mix": dict(mobile.mix.pools),
+        }
     )
     return _Decision(
         standing=verdict.standing, plan=plan, loads=choice.best.loads, tight=_tight(choice.best, objective)
@@ -184,6 +188,10 @@ def _decide(
 def _tight(found: Estimate, objective: Objective) -> bool | None:
     share = found.late / allowed_late(objective.margin)
     return None if share > _KEPT else share >= _NEARLY
+
+
+def _seen(mobile: NodeState) -> str:
+    return f"; samples are now {mobile.mix.words}" if mobile.mix.words else ""
 
 
 def _stays(state: ClusterState, current: Estimate, best: Estimate) -> bool:

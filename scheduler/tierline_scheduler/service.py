@@ -34,6 +34,7 @@ from tierline_broker import (
 )
 from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import RefusedError
+from tierline_scheduler.followed import followed
 from tierline_scheduler.leadership import Office, claim, hear, meet
 from tierline_scheduler.margins import Margins
 from tierline_scheduler.margins import hear as hear_outcomes
@@ -191,7 +192,9 @@ async def _renew(desk: _Desk, session: Session, *, everything: bool) -> None:
 
 async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
     now = asyncio.get_running_loop().time()
-    state = desk.state = expire(desk.state, now, silence=config.silence)
+    state = followed(expire(desk.state, now, silence=config.silence))
+    _tell_mixes(desk.state, state)
+    desk.state = state
     # In a thread, so that a large site never keeps the connection waiting.
     margins = desk.margins.by_class
     decided = await asyncio.to_thread(
@@ -209,6 +212,12 @@ async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None
             "plan_changed", node=name, version=plan.version, route=route_text(plan.route), reason=plan.reason
         )
     await _publish_prices(desk, session, decided)
+
+
+def _tell_mixes(before: ClusterState, now: ClusterState) -> None:
+    for name, node in now.nodes.items():
+        if (old := before.nodes.get(name)) is not None and old.mix != node.mix:
+            _log.info("mix_changed", node=name, mix=node.mix.words or "as it was measured")
 
 
 async def _publish_prices(desk: _Desk, session: Session, decided: Round) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from tierline_broker import Birth, LinkReport, Order, Plan, Profile, Requirement, Telemetry, Tier
 from tierline_scheduler.counting import Count, count
 from tierline_scheduler.errors import RefusedError
+from tierline_scheduler.mix import Mix, Watch, watch
 from tierline_scheduler.model import Model, read_card
 from tierline_scheduler.smoothing import Level, average, observe, restart
 
@@ -41,7 +42,10 @@ class NodeState:
     name: str
     birth: Birth | None = None
     profile: Profile | None = None
-    model: Model | None = None
+    model: Model | None = None  # that is planned with
+    base: Model | None = None  # as its card has it
+    mix: Mix = field(default_factory=Mix)  # in which the two differ
+    watch: Watch = field(default_factory=Watch)  # how samples look at its exits
     heard: float = 0.0
     silent: bool = False
     speed: Level | None = None
@@ -181,7 +185,9 @@ def _born(node: NodeState, birth: Birth, now: float) -> NodeState:
         return replace(node, birth=birth, heard=now, silent=False)
     if birth.state == "lost" and node.birth is not None:
         return node
-    return NodeState(name=node.name, birth=birth, profile=node.profile, model=node.model, heard=now)
+    return NodeState(
+        name=node.name, birth=birth, profile=node.profile, model=node.base, base=node.base, heard=now
+    )
 
 
 def _profiled(node: NodeState, profile: Profile) -> NodeState:
@@ -196,7 +202,9 @@ def _profiled(node: NodeState, profile: Profile) -> NodeState:
         model = read_card(profile.model)
     except ValueError as error:
         raise RefusedError(profile.node, f"profile refused: {error}") from error
-    return replace(node, profile=profile, model=model)
+    if node.base is not None and node.base.key == model.key:
+        return replace(node, profile=profile)
+    return replace(node, profile=profile, model=model, base=model, mix=Mix())
 
 
 def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
@@ -215,6 +223,7 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         battery=telemetry.battery,
         plan=min(telemetry.plan, MAX_PLAN_VERSION),
         memory_free_bytes=telemetry.memory_free_bytes,
+        watch=watch(node.watch, telemetry.exits) if telemetry.exits else node.watch,
     )
 
 
