@@ -45,6 +45,9 @@ def _train(command: Any) -> None:
     command.add_argument(
         "--out", required=True, metavar="DIR", help="where runs and records go; resumes there"
     )
+    command.add_argument(
+        "--bundle", metavar="DIR", help="make a bundle of the first seed's run, ready for nodes, there"
+    )
     data = command.add_argument_group("data")
     data.add_argument("--glue", metavar="DIR", help="folder that holds SST-2, CoLA, RTE (TIERLINE_GLUE)")
     data.add_argument("--table", metavar="FILE", help="of the task csv: .csv or .tsv, also .xz")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from tierline.errors import UsageError
+from tierline.terminal import note, waiting
 
 if TYPE_CHECKING:
     from tierline_cartography import Progress, Records
@@ -25,7 +26,15 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 def main(args: Namespace) -> int:
     """Run the command."""
-    from tierline_cartography import Columns, Recipe, gather, load_task, save_records, train_task
+    from tierline_cartography import (
+        Columns,
+        Recipe,
+        bundle_run,
+        gather,
+        load_task,
+        save_records,
+        train_task,
+    )
 
     out = Path(args.out)
     columns = Columns(text=args.text_column, label=args.label_column, pair=args.pair_column)
@@ -58,6 +67,12 @@ def main(args: Namespace) -> int:
     records = gather(task, folders["seed"], rivals=folders["rival"])
     path = out / f"{task.name}.npz"
     save_records(path, records)
+    if args.bundle:
+        with waiting("making the bundle"):
+            bundle_run(
+                task, folders["seed"][0], Path(args.bundle), made={"command": f"tierline train {args.task}"}
+            )
+        note(f"wrote the bundle {args.bundle}; `tierline node --bundle {args.bundle}` serves it")
     _tell(args, path, records)
     return 0
 

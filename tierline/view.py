@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tierline_broker import Profile, Telemetry, Tier, running
+from tierline_broker import Pool, Profile, Telemetry, Tier, running
 from tierline_replay import (
     Live,
     Outcome,
@@ -143,7 +143,24 @@ def _plan(live: Live) -> Text:
         (f"plan {live.plan.version}: ", "bold"),
         route_in_words(live.plan),
         f"; up to {1000 * live.plan.predicted_seconds:.0f} ms predicted",
+        mix_in_words(live),
     )
+
+
+def mix_in_words(live: Live) -> str:
+    """Return how hard the samples of a run looked at first sight, and which mix the plan was made for."""
+    counts = {
+        pool: sum(one.pools.get(pool, 0) for report in live.telemetry.values() for one in report.exits)
+        for pool in Pool
+    }
+    total = sum(counts.values())
+    if not total:
+        return ""
+    told = ", ".join(f"{count / total:.0%} {pool}" for pool, count in counts.items())
+    mix = (
+        "" if live.plan is None else ", ".join(f"{share:.0%} {pool}" for pool, share in live.plan.mix.items())
+    )
+    return f"\nlooked {told}" + (f"; planned for {mix}" if mix else "")
 
 
 def _shares(ours: Sequence[Outcome]) -> Table:

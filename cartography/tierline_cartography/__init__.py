@@ -43,6 +43,7 @@ from tierline_cartography.errors import (
 )
 from tierline_cartography.fitting import chart_bundle
 from tierline_cartography.records import Part, Records, load_records, save_records
+from tierline_cartography.training.bundling import bundle_run
 from tierline_cartography.training.examples import Examples, examples_of, text_examples
 from tierline_cartography.training.fit import Answers, Dynamics, Progress, answer, fit
 from tierline_cartography.training.gather import gather
@@ -90,6 +91,7 @@ __all__ = [
     "TrainingError",
     "Verdict",
     "answer",
+    "bundle_run",
     "calibration_error",
     "cautious",
     "chart",

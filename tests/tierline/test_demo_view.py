@@ -6,11 +6,12 @@ import pytest
 from rich.console import Console
 
 from tierline.summary import print_summary
-from tierline.view import picture, showing, size_in_words
+from tierline.view import mix_in_words, picture, showing, size_in_words
 from tierline_broker import (
     Answer,
     Birth,
     CodecUse,
+    ExitReport,
     ModelCard,
     Plan,
     Pool,
@@ -181,3 +182,17 @@ def test_the_summary_is_a_table_with_its_constants_and_a_sentence(live: Live) ->
     assert "payload sent by the phone 10 kB 5 kB" in told
     assert "Abstract cost: 0.1 a block, and for a message to the edge 0.3, cloud 0.6." in told
     assert "Against the same inputs all sent to the cloud, this run saved" in told
+
+
+def test_how_hard_samples_look_is_told_beside_the_mix_that_is_planned_for(live: Live) -> None:
+    assert mix_in_words(live) == ""
+    counts = ExitReport(layer=2, pools={Pool.EASY: 6, Pool.MEDIUM: 1, Pool.HARD: 3})
+    report = next(iter(live.telemetry.values()))
+    live.telemetry[report.node] = report.model_copy(update={"exits": (counts,)})
+    assert live.plan is not None
+    mix = {Pool.EASY: 0.5, Pool.MEDIUM: 0.0, Pool.HARD: 0.5}
+    live.plans.append(PlanSeen(at=2.0, plan=live.plan.model_copy(update={"mix": mix})))
+
+    assert mix_in_words(live) == (
+        "\nlooked 60% easy, 10% medium, 30% hard; planned for 50% easy, 0% medium, 50% hard"
+    )

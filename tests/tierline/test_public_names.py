@@ -29,7 +29,8 @@ PUBLIC = {
         TASKS Ahead Answers CartographyError CentroidRouter Columns ConfidenceRouter Curve DataError
         DataMap DrawingError Dynamics Evaluation Examples ExitEncoder ExitNetwork Gain GainRouter
         Outcome Part PoolError Pools Prices Progress Promise Recipe RecipeError RecordError Records
-        chart chart_bundle Router Row Said Shift SplitExits Task Thresholds TrainingError Verdict answer
+        bundle_run chart chart_bundle Router
+        Row Said Shift SplitExits Task Thresholds TrainingError Verdict answer
         calibration_error cautious check_drawing conformal_risk_control data_map draw_map
         draw_pareto evaluate examples_of expected_gains find_pools fit fit_centroids fit_gain
         fit_stopping fit_temperature gain_rule gather holm judge learn_then_test load_records
