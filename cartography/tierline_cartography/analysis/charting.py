@@ -1,17 +1,16 @@
 """What a bundle needs to route, fitted on labelled data: calibration, pools, gains of going on, settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tierline_cartography.analysis.cost import Prices
+from tierline_cartography.analysis.gains import Gains, Leg, LegGain, SaidOnce, fit_gains
 from tierline_cartography.analysis.said import Float, fit_temperature, softmax
-from tierline_cartography.analysis.stopping import FOLDS, RIDGE
 from tierline_cartography.errors import PoolError
-from tierline_models import Cartography, ExitChart, LegChart, PoolData, SettingData, gain_features
+from tierline_models import Cartography, ExitChart, LegChart, PoolData, SettingData
 
 POOLS = ("easy", "medium", "hard")
 LEAST_SAMPLES = 100
@@ -34,38 +33,6 @@ QUANTILES = (
 )  # of the samples let go at an exit
 BUDGET = 0.005  # of accuracy, that answering each pool at its own exit may cost
 CUTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of the samples in pools, by rank of confidence
-
-Leg = tuple[int | None, int, int]
-"""Places among the exits: the one before on a sample's way, the one that has just spoken, the last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What X exits say of N samples, calibrated."""
-
-    layers: tuple[int, ...]
-    probabilities: Float  # (X, N, C)
-    answers: NDArray[np.intp]  # (X, N)
-    confidence: Float  # (X, N)
-    right: Float  # (X, N), 0 or 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Gain:
-    """The gain of going on along one leg: its weights, and what is expected of each sample."""
-
-    weights: Float  # (F + 1,)
-    error: float  # typical, of what is expected
-    expected: Float  # (N,), as nodes expect it, which decides who goes
-    unseen: Float  # (N,), by fits that left the sample out, which says what that costs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Gains:
-    """All of them, and how close below what is wanted a gain still goes on."""
-
-    by_leg: Mapping[Leg, _Gain]
-    caution: float
 
 
 def chart(
@@ -94,7 +61,7 @@ def chart(
         raise PoolError(f"{len(exits)} exits are too many to try all chains of; {MOST_EXITS} are not")
     temperatures = [fit_temperature(one, labels) for one in logits]
     said = _said(logits / np.array(temperatures)[:, None, None], labels, tuple(exits))
-    gains = _fit_gains(said)
+    gains = fit_gains(said)
     levels = _levels(said, prices or Prices(offload=0.1))
     pools = _pools(said, levels)  # (N,)
     charts = [_chart(said, place, temperatures[place], levels) for place in range(len(exits))]
@@ -110,10 +77,10 @@ def chart(
     )
 
 
-def _said(logits: Float, labels: NDArray[np.int64], layers: tuple[int, ...]) -> _Said:
+def _said(logits: Float, labels: NDArray[np.int64], layers: tuple[int, ...]) -> SaidOnce:
     probabilities = softmax(logits)
     answers = probabilities.argmax(-1)
-    return _Said(
+    return SaidOnce(
         layers=layers,
         probabilities=probabilities,
         answers=answers,
@@ -122,60 +89,7 @@ def _said(logits: Float, labels: NDArray[np.int64], layers: tuple[int, ...]) -> 
     )
 
 
-def _legs(exits: int) -> list[Leg]:
-    """Every way to stand at an exit with more of the way to go."""
-    ends = combinations(range(exits), 2)
-    return [(before, here, end) for here, end in ends for before in (None, *range(here))]
-
-
-def _features(said: _Said, leg: Leg) -> Float:
-    """(N, F), by the very function that nodes use."""
-    before, here, _ = leg
-    rows = []
-    for sample, answer in enumerate(said.answers[here]):
-        past = None if before is None else 1 - float(said.probabilities[before, sample, answer])
-        rows.append(gain_features(1 - float(said.confidence[here, sample]), past))
-    return np.array(rows)
-
-
-def _fit_gains(said: _Said) -> _Gains:
-    """Right at the end less right here, regressed on what is known here."""
-    found = {
-        leg: _fit_gain(_features(said, leg), said.right[leg[2]] - said.right[leg[1]])
-        for leg in _legs(len(said.layers))
-    }
-    return _Gains(by_leg=found, caution=float(np.median([one.error for one in found.values()] or [0.0])))
-
-
-def _fit_gain(features: Float, gained: Float) -> _Gain:
-    weights, error = _ridge(features, gained)
-    fold, unseen = np.arange(len(gained)) % FOLDS, np.empty_like(gained)
-    for one in range(FOLDS):
-        left_out, _ = _ridge(features[fold != one], gained[fold != one])
-        unseen[fold == one] = _expected(features[fold == one], left_out)
-    return _Gain(weights=weights, error=error, expected=_expected(features, weights), unseen=unseen)
-
-
-def _ridge(features: Float, gained: Float) -> tuple[Float, float]:
-    """Weights of the features (N, F) as they are, and the typical standard error of what they expect."""
-    centre, spread = features.mean(0), features.std(0) + 1e-9
-    design = np.concatenate([(features - centre) / spread, np.ones((len(features), 1))], 1)
-    pull = RIDGE * np.eye(design.shape[1])
-    pull[-1, -1] = 0.0
-    inverse = np.linalg.inv(design.T @ design + pull)
-    scaled = inverse @ design.T @ gained
-    residual = float(np.var(gained - design @ scaled))
-    leverage = float(np.einsum("nf,fg,ng->n", design, inverse, design).mean())
-    weights = np.append(scaled[:-1] / spread, scaled[-1] - (scaled[:-1] * centre / spread).sum())
-    return weights, float(np.sqrt(residual * leverage))
-
-
-def _expected(features: Float, weights: Float) -> Float:
-    found: Float = features @ weights[:-1] + weights[-1]
-    return found
-
-
-def _leg_chart(said: _Said, leg: Leg, gain: _Gain) -> LegChart:
+def _leg_chart(said: SaidOnce, leg: Leg, gain: LegGain) -> LegChart:
     before, here, end = leg
     return LegChart(
         before=None if before is None else said.layers[before],
@@ -185,7 +99,7 @@ def _leg_chart(said: _Said, leg: Leg, gain: _Gain) -> LegChart:
     )
 
 
-def _levels(said: _Said, prices: Prices) -> tuple[float, float]:
+def _levels(said: SaidOnce, prices: Prices) -> tuple[float, float]:
     """Shares of the least sure that are hard, and hard or medium: those that earn the most within the budget.
 
     The reward is right answers less price, each pool answered at its own exit: easy at the first, medium in
@@ -206,13 +120,13 @@ def _levels(said: _Said, prices: Prices) -> tuple[float, float]:
     return max(combinations(CUTS, 2), key=worth)
 
 
-def _edges(said: _Said, place: int, levels: tuple[float, float]) -> tuple[float, float]:
+def _edges(said: SaidOnce, place: int, levels: tuple[float, float]) -> tuple[float, float]:
     """Confidences at an exit from which a sample is easy, and medium."""
     medium, easy = np.quantile(said.confidence[place], levels)
     return float(easy), float(medium)
 
 
-def _pools(said: _Said, levels: tuple[float, float]) -> NDArray[np.intp]:
+def _pools(said: SaidOnce, levels: tuple[float, float]) -> NDArray[np.intp]:
     """(N,): the pool that the first exit puts each sample into.
 
     Settings are told by these pools whichever exits they have, so that all are told of the same samples.
@@ -223,7 +137,7 @@ def _pools(said: _Said, levels: tuple[float, float]) -> NDArray[np.intp]:
     return np.where(confidence >= easy, 0, np.where(confidence >= medium, 1, 2))
 
 
-def _chart(said: _Said, place: int, temperature: float, levels: tuple[float, float]) -> ExitChart:
+def _chart(said: SaidOnce, place: int, temperature: float, levels: tuple[float, float]) -> ExitChart:
     easy, medium = _edges(said, place, levels)
     confidence = said.confidence[place]
     overclaim, unsure = 0.0, confidence < easy
@@ -242,7 +156,7 @@ def _chart(said: _Said, place: int, temperature: float, levels: tuple[float, flo
     )
 
 
-def _settings(said: _Said, gains: _Gains, pools: NDArray[np.intp]) -> list[SettingData]:
+def _settings(said: SaidOnce, gains: Gains, pools: NDArray[np.intp]) -> list[SettingData]:
     """What happens at every chain of exits, with all gains that are worth asking for."""
     found: list[SettingData] = []
     for length in range(1, LONGEST_CHAIN + 1):
@@ -252,7 +166,7 @@ def _settings(said: _Said, gains: _Gains, pools: NDArray[np.intp]) -> list[Setti
     return found
 
 
-def _limits(gains: _Gains, chain: Sequence[int]) -> list[list[float]]:
+def _limits(gains: Gains, chain: Sequence[int]) -> list[list[float]]:
     """Gains to be had for going on, by exit but the last: those that let so many shares of samples go."""
     return [
         sorted(
@@ -272,7 +186,7 @@ def _legs_of(chain: Sequence[int]) -> list[Leg]:
 
 
 def _setting(
-    said: _Said, gains: _Gains, pools: NDArray[np.intp], chain: Sequence[int], limits: Sequence[float]
+    said: SaidOnce, gains: Gains, pools: NDArray[np.intp], chain: Sequence[int], limits: Sequence[float]
 ) -> SettingData:
     """What leaves where, and how right that is: what the end would be, less the gains that are let go.
 
@@ -302,7 +216,7 @@ def _setting(
     )
 
 
-def _thresholds(said: _Said, chain: Sequence[int], shares: Sequence[float]) -> tuple[float, ...]:
+def _thresholds(said: SaidOnce, chain: Sequence[int], shares: Sequence[float]) -> tuple[float, ...]:
     """Confidences that let about as many leave, never rising along the chain."""
     found: list[float] = []
     staying = np.ones(said.right.shape[1], dtype=np.bool_)
