@@ -41,6 +41,8 @@ PROMISED = 1.0  # points, of the guarantee
 SHIFTED = 1.0  # points, under a shift of the source
 SAVED = {("sst2", TIERS): 57, ("sst2", EVERY): 70, ("snippets", TIERS): 57}
 LEAST_SEEDS = 5
+WALLED = ("cola", "rte")  # this encoder is near the majority class there: shown, and nothing claimed
+PUBLISHED_REACH = {0.1: 61.0, 0.6: 71.0}  # by o: the literature's range
 
 Row = dict[str, Any]
 
@@ -64,6 +66,8 @@ def main() -> None:
 
 def of_task(records: Records, *, quick: bool) -> list[Row]:
     """Return every row of one task."""
+    if records.task in WALLED:
+        return of_wall(records)
     if len(records.seeds) < LEAST_SEEDS:
         raise RecordError(f"{records.task} has {len(records.seeds)} seeds; a verdict needs {LEAST_SEEDS}")
     found = {exits: evaluate(records, exits) for exits in (TIERS, EVERY)}
@@ -72,6 +76,21 @@ def of_task(records: Records, *, quick: bool) -> list[Row]:
     rows += of_promises(records, sets=20 if quick else 200)
     rows += of_shifts(records)
     return [*rows, of_routing(records, runs=20 if quick else 200)]
+
+
+def of_wall(records: Records) -> list[Row]:
+    """Return what a task shows on which the encoder hardly learns more than which class is common."""
+    one, runs = evaluate(records, TIERS), len(records.seeds)
+    ours = one.outcomes[OURS]
+    common = 100 * np.bincount(records.test.labels).max() / len(records.test)
+    about = f"{records.task}, {len(records.test)} test samples"
+    told = f"drop {ours.drop.point:.2f}, bound {ours.drop.upper:.2f}, {ours.drop.word}"
+    wall = f"{about}: accuracy of all-cloud above the common class's {common:.1f} %"
+    return [
+        row(wall, 100 * one.all_cloud_accuracy - common, 0.0, "points", runs),
+        row(f"{about}: layers saved ({told})", 100 * ours.saved, 0.0, "%", runs),
+        row(f"{about}: layers that the oracle saves at that drop", 100 * one.oracle_saved, 0.0, "%", runs),
+    ]
 
 
 def of_evaluation(one: Evaluation) -> list[Row]:
@@ -115,29 +134,30 @@ def of_saving(about: str, ours: Outcome, reach: float, runs: int) -> Row:
 def of_published(records: Records, offloads: tuple[float, ...]) -> list[Row]:
     """Return the rows in the literature's unit, transfers priced, samples resumed at the cut."""
     found = {offload: published_costs(records, TIERS, offload) for offload in offloads}
-    runs, about = (
-        len(records.seeds),
-        f"{records.task}, published cost, o from {offloads[0]} to {offloads[-1]}",
-    )
-    ours = [100 * one[OURS].saved for one in found.values()]
-    shown = all(one[OURS].drop.shown for one in found.values())
-    worst = max(one[OURS].drop.upper for one in found.values())
-    told = "drop shown" if shown else f"point only: saves {min(ours):.1f} %, bound {worst:.2f}"
-    least, spread = (min(ours), (min(ours), max(ours))) if shown else (0.0, (0.0, 0.0))
+    runs = len(records.seeds)
+    rows = [_at_offload(records.task, offload, found[offload][OURS], runs) for offload in PUBLISHED_REACH]
     lead = [100 * (one[OURS].saved - max(one[name].saved for name in THRESHOLDS)) for one in found.values()]
-    rows = [
-        row(f"{about}: saved at the least ({told})", least, 61, "%", runs, spread=spread),
-        row(f"{about}: saved above plain thresholds at the least", min(lead), 0.0, "points", runs,
-            spread=(min(lead), max(lead))),
-    ]  # fmt: skip
-    published = [one[name] for one in found.values() for name in DIMEC if name in one]
+    about = f"{records.task}, published cost, every o from {offloads[0]} to {offloads[-1]}"
+    claim = f"{about}: saved above plain thresholds, at the least"
+    rows.append(row(claim, min(lead), 0.0, "points", runs, spread=(min(lead), max(lead))))
+    published = [(one[name], offload) for offload, one in found.items() for name in DIMEC if name in one]
     if published:
-        best = max(published, key=lambda one: one.saved)
+        best, offload = max(published, key=lambda pair: pair[0].saved if pair[0].drop.shown else -1.0)
         drop = f"drop {best.drop.point:.2f}, {best.drop.word}"
-        rows.append(
-            row(f"{about}: DIMEC-DC as published, its best ({drop})", 100 * best.saved, 43, "%", runs)
-        )
+        claim = f"{about}: DIMEC-DC as published, its best, at {offload} ({drop})"
+        rows.append(row(claim, 100 * best.saved, 43, "%", runs))
     return rows
+
+
+def _at_offload(task: str, offload: float, ours: Outcome, runs: int) -> Row:
+    about = f"{task}, published cost, o = {offload}"
+    drop = f"drop {ours.drop.point:.2f}, bound {ours.drop.upper:.2f}"
+    reach = PUBLISHED_REACH[offload]
+    if ours.drop.shown:
+        low, high = (100 * one for one in ours.spread)
+        return row(f"{about}: saved ({drop}, shown)", 100 * ours.saved, reach, "%", runs, spread=(low, high))
+    claim = f"{about}: saved with the drop shown (point only: {100 * ours.saved:.1f} %, {drop})"
+    return row(claim, 0.0, reach, "%", runs)
 
 
 def of_promises(records: Records, *, sets: int) -> list[Row]:

@@ -1,5 +1,6 @@
 """Know which samples are easy before paying for them: training with exits, data maps, pools, routers."""
 
+from tierline_cartography.analysis.bill import Bill, World, all_cloud_bill, bills, mean_bill
 from tierline_cartography.analysis.charting import chart
 from tierline_cartography.analysis.cost import Prices, saved
 from tierline_cartography.analysis.data_map import DataMap, data_map
@@ -55,6 +56,7 @@ __all__ = [
     "TASKS",
     "Ahead",
     "Answers",
+    "Bill",
     "CartographyError",
     "CentroidRouter",
     "Columns",
@@ -90,7 +92,10 @@ __all__ = [
     "Thresholds",
     "TrainingError",
     "Verdict",
+    "World",
+    "all_cloud_bill",
     "answer",
+    "bills",
     "bundle_run",
     "calibration_error",
     "cautious",
@@ -118,6 +123,7 @@ __all__ = [
     "load_records",
     "load_task",
     "make_encoder",
+    "mean_bill",
     "promises",
     "published_costs",
     "read_table",

@@ -66,14 +66,15 @@ def draw_pareto(path: Path, evaluation: Evaluation) -> None:
         points = sorted(curve.points)
         style: dict[str, Any] = {"linewidth": 2.5, "color": "black", "zorder": 3} if name == OURS else {}
         axes.plot([100 * x for x, _ in points], [100 * y for _, y in points], marker=".", label=name, **style)
-    axes.axhline(100 * max(evaluation.accuracy), color="0.5", linestyle="--", linewidth=1)
+    axes.axhline(100 * evaluation.all_cloud_accuracy, color="0.5", linestyle="--", linewidth=1)
     axes.set(
         xlabel="layers saved (%)",
         ylabel="accuracy on test (%)",
         title=f"{evaluation.task}, exits after {', '.join(map(str, evaluation.exits))}; dashed: all-cloud",
     )
     lowest = 100 * min(evaluation.accuracy)
-    axes.set_ylim(lowest - 1, 100 * max(evaluation.accuracy) + 4)
+    highest = 100 * max(*evaluation.accuracy, evaluation.all_cloud_accuracy)
+    axes.set_ylim(lowest - 1, highest + 4)
     axes.legend(fontsize="x-small", ncols=2)
     _save(figure, path)
 

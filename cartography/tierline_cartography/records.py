@@ -67,9 +67,9 @@ def save_records(path: Path, records: Records) -> None:
     """Write one `.npz`; what training took and chose is a JSON document in it."""
     arrays: dict[str, NDArray[Any]] = {
         "train_labels": records.train_labels.astype(np.uint8),
-        "train_true": records.train_true.astype(np.float16),
+        "train_true": _bytes(records.train_true),
         "train_correct": np.packbits(records.train_correct, axis=-1),
-        "validation_true": records.validation_true.astype(np.float16),
+        "validation_true": _bytes(records.validation_true),
     }
     if records.train_embedding is not None:
         arrays["train_embedding"] = records.train_embedding.astype(np.float16)
@@ -102,10 +102,10 @@ def _assembled(arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) 
         exits=tuple(map(int, document["exits"])),
         seeds=tuple(map(int, document["seeds"])),
         train_labels=labels,
-        train_true=arrays["train_true"].astype(np.float32),
+        train_true=_shares(arrays["train_true"]),
         train_correct=np.unpackbits(arrays["train_correct"], axis=-1, count=len(labels)).astype(np.bool_),
         train_embedding=_wide(arrays.get("train_embedding")),
-        validation_true=arrays["validation_true"].astype(np.float32),
+        validation_true=_shares(arrays["validation_true"]),
         parts={name: _part(arrays, name) for name in names},
         document=document,
     )
@@ -120,6 +120,17 @@ def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> Part:
         embedding=_wide(arrays.get(f"{name}/embedding")),
         rival=_wide(arrays.get(f"{name}/rival")),
     )
+
+
+def _bytes(probabilities: Float) -> NDArray[Any]:
+    """Probabilities as 255ths: what maps and pools are made of needs no more, and it halves the file."""
+    if not np.isfinite(probabilities).all():
+        raise RecordError("the probabilities of training are not all numbers; these records are not written")
+    return np.round(255 * probabilities.astype(np.float32)).astype(np.uint8)
+
+
+def _shares(array: NDArray[Any]) -> Float:
+    return array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
 
 
 def _wide(array: NDArray[Any] | None) -> Float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tierline_cartography.analysis import rules
-from tierline_cartography.analysis.cost import Prices, saved
+from tierline_cartography.analysis.cost import Prices, Transport, saved
 from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
 from tierline_cartography.analysis.judge import Verdict, holm, judge
 from tierline_cartography.analysis.published import dimec, dimee
@@ -102,14 +102,33 @@ def evaluate(records: Records, exits: tuple[int, ...]) -> Evaluation:
 
 
 def published_costs(
-    records: Records, exits: tuple[int, ...], offload: float, *, free_cloud: bool = False
+    records: Records,
+    exits: tuple[int, ...],
+    offload: float,
+    *,
+    free_cloud: bool = False,
+    transport: Transport = "resume",
 ) -> dict[str, Outcome]:
-    """The same in the literature's unit: 0.1 a layer, and so much for a sample that leaves the mobile."""
+    """The same in the literature's unit: 0.1 a layer, and so much for a sample that leaves the mobile.
+
+    Args:
+        records: of a task.
+        exits: one a tier.
+        offload: the price of leaving the mobile.
+        free_cloud: the cloud's layers cost nothing, as in SplitEE's released code.
+        transport: of the rules that look at one exit after the other; those that choose a tier beforehand go
+            straight there.
+    """
     validation, test = sides(records, exits)
     prices = Prices(offload=offload, free_cloud=free_cloud)
-    listed = [rule for rule in all_rules(records, validation, prices) if rule.name != ORACLE]
+    listed = [_carried(rule, transport) for rule in all_rules(records, validation, prices)]
+    listed = [rule for rule in listed if rule.name != ORACLE]
     frozen = freeze(listed, validation, strongest(validation), prices)
     return outcomes(listed, frozen, test, strongest(test), prices, draws=DRAWS_PUBLISHED)
+
+
+def _carried(rule: Rule, transport: Transport) -> Rule:
+    return rule if rule.transport == "direct" else replace(rule, transport=transport)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tierline_cartography.analysis.cost import LAYERS_ONLY, Prices, mix, saved
+from tierline_cartography.analysis.cost import LAYERS_ONLY, Prices, Transport, mix, saved
 from tierline_cartography.analysis.judge import DRAWS, LEVEL, Verdict, judge, resampled
 from tierline_cartography.analysis.rules import Rule
 from tierline_cartography.analysis.said import Float, Places, Said
@@ -29,6 +29,7 @@ class Outcome:
     drop: Verdict
     shares: tuple[float, ...]  # by exit
     chosen: Places  # (S, N)
+    transport: Transport = "resume"  # that it was priced by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,7 @@ def outcomes(
             drop=judge(full.right, test.right_at(chosen), budget=BUDGET, draws=draws),
             shares=tuple(float(one) for one in mix(chosen, len(test.exits))),
             chosen=chosen,
+            transport=rule.transport,
         )
     return found
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from tierline_cartography.data.rows import Row, Task
-from tierline_cartography.errors import RecordError
+from tierline_cartography.errors import RecordError, TrainingError
 from tierline_cartography.files import read_arrays, write_arrays
 from tierline_cartography.training.checkpoint import NAME
 from tierline_cartography.training.examples import Examples, text_examples
@@ -94,13 +95,20 @@ def parts_of(task: Task) -> dict[str, Sequence[Row]]:
 
 
 def save_weights(network: ExitEncoder, folder: Path) -> None:
-    """What was trained, in half precision."""
+    """What was trained, in half precision; raises TrainingError where it cannot be written."""
     trained = {
         name: one.detach().half().cpu() for name, one in network.named_parameters() if one.requires_grad
     }
     scratch = folder / f".{WEIGHTS}"
-    save_file(trained, scratch)
-    scratch.replace(folder / WEIGHTS)
+    try:
+        save_file(trained, scratch)
+        scratch.replace(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        scratch.unlink(missing_ok=True)
+        raise TrainingError(
+            f"cannot write the weights in {folder} ({error}); make room and run the same command again: "
+            "it goes on from the last checkpoint"
+        ) from error
 
 
 def _answered(network: ExitEncoder, examples: Examples, recipe: Recipe, part: str) -> dict[str, NDArray[Any]]:
