@@ -70,3 +70,10 @@ def test_a_rival_has_the_seed_of_a_run(table, capsys):
     assert trained(table, "--rival-seeds", "7") == 2
 
     assert "--rival-seeds are among the --seeds" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(table, capsys):
+    (table.parent / "runs").write_text("a file")
+
+    assert trained(table) == 2
+    assert "choose another --out" in capsys.readouterr().err

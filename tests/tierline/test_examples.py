@@ -34,6 +34,18 @@ def test_a_model_of_ones_own_is_split_served_and_asked(broker_url: str, tmp_path
     assert cut.routes.accuracy > 0.95
 
 
+def test_an_image_model_learns_to_answer_early() -> None:
+    command = [sys.executable, str(EXAMPLES / "early_exits.py")]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [float(one) for one in re.findall(r"([\d.]+)%", done.stdout)]
+    assert len(told) == 3
+    assert 75 < told[0] < told[1] + 5
+    assert 20 < told[2] < 100
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 60

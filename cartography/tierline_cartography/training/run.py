@@ -44,6 +44,7 @@ def train_task(
     if path.is_file():
         _check_same(path, task, exits, recipe)
         return path
+    _make(folder)
     classes = len(task.classes)
     parts = {part: text_examples(rows, classes=classes) for part, rows in parts_of(task).items()}
     network = make_encoder(
@@ -86,6 +87,14 @@ def _check_same(path: Path, task: Task, exits: Sequence[int], recipe: Recipe) ->
         raise RecordError(
             f"{path} is of a run with other {' and '.join(other)}; remove its folder or choose another --out"
         )
+
+
+def _make(folder: Path) -> None:
+    """Before anything is computed, not after an epoch."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot make {folder} ({error.strerror}); choose another --out") from error
 
 
 def parts_of(task: Task) -> dict[str, Sequence[Row]]:
