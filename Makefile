@@ -14,7 +14,11 @@ CACHE = $(or $(TIERLINE_CACHE),$(if $(filter Darwin,$(shell uname -s)),$(HOME)/L
 DEMO ?=
 TESTS ?=
 # What the records in benchmarks/results/cartography were trained with.
-TRAIN ?= --seeds 0,1,2,3,4 --epochs 5 --rows 2400 --adapter --dropout 0 --weighting equal
+TRAIN ?= --epochs 5 --weighting equal --distil 0.5 --attentive
+TRAIN_snippets ?= --seeds 5,6,7,8,9
+TRAIN_sst2 ?= --seeds 5,6,7,8,9 --rival-seeds 5,6 --rows 10000
+TRAIN_cola ?= --seeds 5,6,7
+TRAIN_rte ?= --seeds 5,6,7
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench cartography docs install mosquitto clean
@@ -39,11 +43,12 @@ bench: $(VENV)/.bench mosquitto  ## measure every figure of the documentation ag
 	@$(BIN)/tierline bench
 
 cartography: $(VENV)/.test  ## train early exits anew and compute every figure of docs/cartography.md (hours)
-	@for task in snippets $(if $(TIERLINE_GLUE),sst2); do \
-		$(BIN)/tierline train --task $$task $(TRAIN) --out runs/$$task \
-		&& mkdir -p benchmarks/results/cartography \
-		&& cp runs/$$task/$$task.npz benchmarks/results/cartography/ || exit; done
-	@$(BIN)/tierline bench cartography
+	@mkdir -p benchmarks/results/cartography
+	@$(foreach task,snippets $(if $(TIERLINE_GLUE),sst2 cola rte),\
+		$(BIN)/tierline train --task $(task) $(TRAIN) $(TRAIN_$(task)) --out runs/$(task) \
+		&& cp runs/$(task)/$(task).npz benchmarks/results/cartography/ \
+		&& $(BIN)/tierline cartography plot runs/$(task)/$(task).npz --out docs/figures &&) \
+		$(BIN)/tierline bench cartography cartography_costs
 
 docs: install  ## write the tables of the documentation anew from benchmarks/results
 	@$(BIN)/python benchmarks/tables.py

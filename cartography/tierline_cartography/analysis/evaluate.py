@@ -61,7 +61,7 @@ def sides(records: Records, exits: tuple[int, ...]) -> tuple[Said, Said]:
 def all_rules(records: Records, validation: Said, prices: Prices) -> list[Rule]:
     """Ours, the baselines, and what knowing the labels would give."""
     listed = [
-        gain_rule(validation),
+        gain_rule(validation, prices),
         rules.one_threshold(),
         rules.two_thresholds(),
         rules.entropy(),
@@ -151,8 +151,7 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     validation, test = sides(records, exits)
     full = strongest(test)
     rule = gain_rule(validation)
-    order = [wanted for wanted in rule.settings if wanted[0] == wanted[1]]  # the lower, the safer
-    chosen = [rule.choose(test, setting) for setting in order]
+    chosen = [rule.choose(test, setting) for setting in rule.settings]  # the lower, the safer
     loss = np.stack([full.right - test.right_at(one) for one in chosen])
     gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)
     source = np.random.default_rng(0)

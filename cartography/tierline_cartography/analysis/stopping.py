@@ -1,23 +1,28 @@
-"""Our rule: go up only where going up is expected to mend enough.
+"""Our rule: go up only where going up is expected to mend enough for its price.
 
-The gain of depth, right at the last exit less right at this one, is regressed on what is known at an exit,
-all exits together. A sample that depth makes worse stays, however unsure its exit is; one whose exits
-contradict each other goes on, however sure the later one.
+The gain of depth is regressed on what is known at an exit, all exits together: half of it as the labels tell,
+right at the last exit less right here, half as the last exit itself holds, whose calibrated word varies seven
+times less from sample to sample. A sample that depth makes worse stays, however unsure its exit is; one whose
+exits contradict each other goes on, however sure the later one.
 """
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
+from tierline_cartography.analysis.cost import LAYERS_ONLY, Prices
 from tierline_cartography.analysis.rules import Rule
 from tierline_cartography.analysis.said import Float, Places, Said
 
 RIDGE = 10.0  # samples' worth of pull towards no effect
 FOLDS = 5
+WORD = 0.5  # how much the last exit's own word counts in what depth gained
 LARGEST = 6.0  # log odds beyond which an exit is as good as sure
-STEPS = (*(round(float(one), 4) for one in np.linspace(-0.05, 0.13, 19)), 0.2, 0.3, 1.0)
-SETTINGS = tuple(product((-1.0, *STEPS), repeat=2))
+SETTINGS = (
+    *(-9.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.35, 81))),
+    *(0.4, 0.45, 0.5, 0.6, 0.8, 1.0, 9.0),
+)
+"""Gains wanted for what all-cloud costs, in shares of a right answer: from everything goes on to nothing."""
 Wanted = tuple[float, float]
 OURS = "gain of depth (ours)"
 
@@ -53,14 +58,22 @@ def fit_stopping(said: Said, *, ridge: float = RIDGE) -> Gain:
     """What going on to the last exit is worth: a ridge regression on validation data, all exits and seeds."""
     places = range(len(said.exits) - 1)
     features = np.stack([features_at(said, place) for place in places], 1)  # (S, X - 1, N, F)
-    right = said.right.astype(np.float64)
-    gained = right[:, -1:] - right[:, :-1]
+    gained = np.stack([gained_after(said, place) for place in places], 1)  # (S, X - 1, N)
     flat = features.reshape(-1, features.shape[-1])
     centre, spread = flat.mean(0), flat.std(0) + 1e-9
     design = np.concatenate([(flat - centre) / spread, np.ones((len(flat), 1))], 1)
     pull = ridge * np.eye(design.shape[1])
     pull[-1, -1] = 0.0
     return Gain(centre, spread, np.linalg.solve(design.T @ design + pull, design.T @ gained.ravel()))
+
+
+def gained_after(said: Said, place: int) -> Float:
+    """(S, N): what the last exit gains on this one, by the labels and by its own word, in equal parts."""
+    told = said.right[:, -1].astype(np.float64) - said.right[:, place]
+    asked = said.prediction[:, place, :, None]
+    held = said.confidence[:, -1] - np.take_along_axis(said.probabilities[:, -1], asked, -1)[..., 0]
+    found: Float = WORD * held + (1 - WORD) * told
+    return found
 
 
 def expected_gains(said: Said, gain: Gain) -> Float:
@@ -82,15 +95,26 @@ def stop(gains: Float, wanted: Wanted) -> Places:
     return found
 
 
-def gain_rule(validation: Said, *, ridge: float = RIDGE) -> Rule:
-    """The rule, fitted on validation data; its settings are the gains wanted."""
+def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY, *, ridge: float = RIDGE) -> Rule:
+    """The rule, fitted on validation data.
+
+    Its one setting is what gain is wanted for the price of everything; going on from an exit must promise its
+    share of that, as going on from there costs a share of the price. So prices of transfers need no setting
+    of their own.
+    """
     gain = fit_stopping(validation, ridge=ridge)
     unseen = _left_out(validation, ridge)
+    paid = prices.of(validation.exits, "resume")
+    ahead = ((paid[-1] - paid[:-1]) / prices.all_cloud(validation.exits))[:, None]  # (X - 1, 1)
+
+    def settle(gains: Float, wanted: float) -> Places:
+        return stop(gains - wanted * ahead, (0.0, 0.0))
+
     return Rule(
         name=OURS,
         settings=SETTINGS,
-        choose=lambda said, wanted: stop(expected_gains(said, gain), wanted),
-        on_validation=lambda wanted: stop(unseen, wanted),
+        choose=lambda said, wanted: settle(expected_gains(said, gain), wanted),
+        on_validation=lambda wanted: settle(unseen, wanted),
     )
 
 
