@@ -100,3 +100,35 @@ def test_every_line_of_the_table_has_a_row_and_too_few_seeds_have_none(
         assert part in claims
     with pytest.raises(RecordError, match="a verdict needs 5"):
         bench.of_task(replace(records, seeds=(0, 1)), quick=True)
+
+
+def test_a_task_with_a_wall_is_shown_with_the_oracle_beside_it_and_claims_nothing(
+    bench, records, evaluation, monkeypatch
+):
+    monkeypatch.setattr(bench, "evaluate", lambda records, exits: evaluation)
+    walled = replace(records, task="cola", seeds=(0, 1, 2))
+
+    wall, ours, oracle = bench.of_task(walled, quick=True)
+
+    common = max(records.test.labels.mean(), 1 - records.test.labels.mean())
+    assert wall["value"] == pytest.approx(100 * (evaluation.all_cloud_accuracy - common))
+    assert ours["value"] < oracle["value"]
+    assert evaluation.outcomes[bench.OURS].drop.word in ours["claim"]
+
+
+def test_every_rule_has_a_price_in_every_unit(bench, records, evaluation, monkeypatch):
+    costs = importlib.import_module("cartography_costs")
+    monkeypatch.setattr(costs, "evaluate", lambda records, exits: evaluation)
+    monkeypatch.setattr(costs, "published_costs", lambda *_args, **_ways: evaluation.outcomes)
+
+    rows = costs.of_task(records, quick=False)
+
+    assert len({tuple(row["table"]) for row in rows}) == 1
+    tables = {row["table"]["rule"]: row["table"] for row in rows}
+    whole, ours = (tables[name] for name in (f"all-cloud ({evaluation.all_cloud})", bench.OURS))
+    assert whole["busy ms, mobile / edge / cloud"].startswith("0 / 0 / ")
+    assert not ours["busy ms, mobile / edge / cloud"].startswith("0 /")
+    assert ours["resumed, o 0.1 / 0.6"].count(f"{100 * evaluation.outcomes[bench.OURS].saved:.0f}") == 2
+    assert {name for name in tables if "DIME" in name} == {
+        "DIMEC-DC (ambiguous)", "DIMEC-DC (hard-to-learn)", "DIMEE"
+    }  # fmt: skip
