@@ -151,7 +151,9 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     validation, test = sides(records, exits)
     full = strongest(test)
     rule = gain_rule(validation)
-    chosen = [rule.choose(test, setting) for setting in rule.settings]  # the lower, the safer
+    deepest = freeze([rule], validation, strongest(validation))[rule.name][0]
+    order = [one for one in rule.settings if one[0] == deepest]  # the lower the gain wanted, the safer
+    chosen = [rule.choose(test, setting) for setting in order]
     loss = np.stack([full.right - test.right_at(one) for one in chosen])
     gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)
     source = np.random.default_rng(0)

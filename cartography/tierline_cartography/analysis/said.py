@@ -61,6 +61,14 @@ class Said:
         """(S, N), 1 where the exit chosen is right."""
         return np.take_along_axis(self.right, chosen[:, None], 1)[:, 0].astype(np.float64)
 
+    def upto(self, place: int) -> "Said":
+        """As if the exits after this place were not there."""
+        hidden = None if self.hidden is None else self.hidden[:, : place + 1]
+        probabilities = self.probabilities[:, : place + 1]
+        return Said(
+            self.exits[: place + 1], self.labels, probabilities, self.embedding, hidden, self.rival_right
+        )
+
     def only(self, rows: NDArray[Any]) -> "Said":
         """Some of the samples."""
         return Said(

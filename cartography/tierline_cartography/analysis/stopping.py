@@ -7,6 +7,7 @@ exits contradict each other goes on, however sure the later one.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -96,26 +97,42 @@ def stop(gains: Float, wanted: Wanted) -> Places:
 
 
 def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY, *, ridge: float = RIDGE) -> Rule:
-    """The rule, fitted on validation data.
+    """The rule, fitted on validation data; a setting is the deepest layer to use, and the gain wanted.
 
-    Its one setting is what gain is wanted for the price of everything; going on from an exit must promise its
-    share of that, as going on from there costs a share of the price. So prices of transfers need no setting
-    of their own.
+    The deepest exit of all need not be the best. The gain is wanted for the price of everything; going on
+    must promise its share of that, as it costs a share of the price. So transfers need no setting.
     """
-    gain = fit_stopping(validation, ridge=ridge)
-    unseen = _left_out(validation, ridge)
-    paid = prices.of(validation.exits, "resume")
-    ahead = ((paid[-1] - paid[:-1]) / prices.all_cloud(validation.exits))[:, None]  # (X - 1, 1)
-
-    def settle(gains: Float, wanted: float) -> Places:
-        return stop(gains - wanted * ahead, (0.0, 0.0))
-
+    ends = range(1, len(validation.exits))
+    fits = {validation.exits[end]: _Fit.of(validation, end, prices, ridge) for end in ends}
     return Rule(
         name=OURS,
-        settings=SETTINGS,
-        choose=lambda said, wanted: settle(expected_gains(said, gain), wanted),
-        on_validation=lambda wanted: settle(unseen, wanted),
+        settings=tuple(product(fits, SETTINGS)),
+        choose=lambda said, setting: fits[setting[0]].choose(said, setting[1]),
+        on_validation=lambda setting: fits[setting[0]].settle(fits[setting[0]].unseen, setting[1]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The rule with one deepest exit."""
+
+    end: int  # its place
+    gain: Gain
+    ahead: Float  # (end, 1): what going on from each exit before costs, of the price of everything
+    unseen: Float  # (S, end, N): the gains expected of the validation samples, by fits that left them out
+
+    @classmethod
+    def of(cls, validation: Said, end: int, prices: Prices, ridge: float) -> "_Fit":
+        known = validation.upto(end)
+        paid = prices.of(validation.exits, "resume")
+        ahead = (paid[end] - paid[:end]) / prices.all_cloud(validation.exits)
+        return cls(end, fit_stopping(known, ridge=ridge), ahead[:, None], _left_out(known, ridge))
+
+    def choose(self, said: Said, wanted: float) -> Places:
+        return self.settle(expected_gains(said.upto(self.end), self.gain), wanted)
+
+    def settle(self, gains: Float, wanted: float) -> Places:
+        return stop(gains - wanted * self.ahead, (0.0, 0.0))
 
 
 def _left_out(validation: Said, ridge: float) -> Float:

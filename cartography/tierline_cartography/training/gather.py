@@ -18,7 +18,7 @@ from tierline_cartography.training.examples import text_examples
 from tierline_cartography.training.run import RUN, parts_of
 from tierline_models import pretrained_encoder
 
-HIDDEN_COMPONENTS = 4
+HIDDEN_COMPONENTS = 2  # of what a head sees; more tell no more of what depth gains, and files stay small
 EMBEDDING_COMPONENTS = 32
 
 Loaded = tuple[dict[str, NDArray[Any]], dict[str, Any]]
