@@ -86,7 +86,7 @@ def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
 def test_the_more_is_wanted_of_depth_the_less_is_bought(validation, tested):
     rule = gain_rule(validation)
 
-    layers = [tested.layers[rule.choose(tested, (6, one))].mean() for one in (0.0, 0.1, 9.0)]
+    layers = [tested.layers[rule.choose(tested, (6, one, 1.0))].mean() for one in (0.0, 0.1, 9.0)]
 
     assert layers[0] > layers[1] >= layers[2] == 2.0
 
@@ -161,7 +161,7 @@ def test_a_shift_needs_other_sources(records):
 def test_what_a_fit_saw_is_judged_by_fits_that_did_not_see_it(validation):
     rule = gain_rule(validation)
 
-    unseen, seen = rule.chosen_on(validation, (6, 0.05)), rule.choose(validation, (6, 0.05))
+    unseen, seen = rule.chosen_on(validation, (6, 0.05, 1.0)), rule.choose(validation, (6, 0.05, 1.0))
 
     assert (unseen != seen).any()
     assert validation.right_at(unseen).mean() <= validation.right_at(seen).mean()

@@ -151,8 +151,8 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     validation, test = sides(records, exits)
     full = strongest(test)
     rule = gain_rule(validation)
-    deepest = freeze([rule], validation, strongest(validation))[rule.name][0]
-    order = [one for one in rule.settings if one[0] == deepest]  # the lower the gain wanted, the safer
+    deepest, _, later = freeze([rule], validation, strongest(validation))[rule.name]
+    order = [one for one in rule.settings if one[::2] == (deepest, later)]  # the less is wanted, the safer
     chosen = [rule.choose(test, setting) for setting in order]
     loss = np.stack([full.right - test.right_at(one) for one in chosen])
     gained = np.stack([saved(one, exits, Prices()).mean(1) for one in chosen])  # (K, S)

@@ -19,11 +19,15 @@ RIDGE = 10.0  # samples' worth of pull towards no effect
 FOLDS = 5
 WORD = 0.5  # how much the last exit's own word counts in what depth gained
 LARGEST = 6.0  # log odds beyond which an exit is as good as sure
-SETTINGS = (
+GAINS = (
     *(-9.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.35, 81))),
     *(0.4, 0.45, 0.5, 0.6, 0.8, 1.0, 9.0),
 )
 """Gains wanted for what all-cloud costs, in shares of a right answer: from everything goes on to nothing."""
+LATER = (0.5, 1.0, 2.0)
+"""By how much more, or less, is wanted of going on from later exits than from the first, the mobile's."""
+Setting = tuple[int, float, float]
+"""The deepest layer to use, the gain wanted, and the factor for later exits."""
 Wanted = tuple[float, float]
 OURS = "gain of depth (ours)"
 
@@ -97,7 +101,7 @@ def stop(gains: Float, wanted: Wanted) -> Places:
 
 
 def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY, *, ridge: float = RIDGE) -> Rule:
-    """The rule, fitted on validation data; a setting is the deepest layer to use, and the gain wanted.
+    """The rule, fitted on validation data.
 
     The deepest exit of all need not be the best. The gain is wanted for the price of everything; going on
     must promise its share of that, as it costs a share of the price. So transfers need no setting.
@@ -106,10 +110,15 @@ def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY, *, ridge: float = 
     fits = {validation.exits[end]: _Fit.of(validation, end, prices, ridge) for end in ends}
     return Rule(
         name=OURS,
-        settings=tuple(product(fits, SETTINGS)),
-        choose=lambda said, setting: fits[setting[0]].choose(said, setting[1]),
-        on_validation=lambda setting: fits[setting[0]].settle(fits[setting[0]].unseen, setting[1]),
+        settings=_settings(validation.exits),
+        choose=lambda said, setting: fits[setting[0]].choose(said, setting),
+        on_validation=lambda setting: fits[setting[0]].settle(fits[setting[0]].unseen, setting),
     )
+
+
+def _settings(exits: tuple[int, ...]) -> tuple[Setting, ...]:
+    shallow = product(exits[1:2], GAINS, (1.0,))  # there is no later exit to go on from
+    return (*shallow, *product(exits[2:], GAINS, LATER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +137,13 @@ class _Fit:
         ahead = (paid[end] - paid[:end]) / prices.all_cloud(validation.exits)
         return cls(end, fit_stopping(known, ridge=ridge), ahead[:, None], _left_out(known, ridge))
 
-    def choose(self, said: Said, wanted: float) -> Places:
-        return self.settle(expected_gains(said.upto(self.end), self.gain), wanted)
+    def choose(self, said: Said, setting: Setting) -> Places:
+        return self.settle(expected_gains(said.upto(self.end), self.gain), setting)
 
-    def settle(self, gains: Float, wanted: float) -> Places:
-        return stop(gains - wanted * self.ahead, (0.0, 0.0))
+    def settle(self, gains: Float, setting: Setting) -> Places:
+        _, wanted, later = setting
+        first = np.arange(self.end) == 0
+        return stop(gains - wanted * np.where(first, 1.0, later)[:, None] * self.ahead, (0.0, 0.0))
 
 
 def _left_out(validation: Said, ridge: float) -> Float:
