@@ -1,8 +1,8 @@
 """Our rule: go up only where going up is expected to mend enough for its price.
 
-The gain of depth is regressed on what is known at an exit, all exits together: half of it as the labels tell,
-right at the last exit less right here, half as the last exit itself holds, whose calibrated word varies seven
-times less from sample to sample. A sample that depth makes worse stays, however unsure its exit is; one whose
+The gain of depth is regressed on what is known at an exit, all exits together: a fifth of it as the labels
+tell, right at the last exit less right here, the rest as the last exit itself holds, whose calibrated word
+varies seven times less from sample to sample. A sample that depth makes worse stays, however unsure its exit is; one whose
 exits contradict each other goes on, however sure the later one.
 """
 
@@ -17,14 +17,14 @@ from tierline_cartography.analysis.said import Float, Places, Said
 
 RIDGE = 10.0  # samples' worth of pull towards no effect
 FOLDS = 5
-WORD = 0.5  # how much the last exit's own word counts in what depth gained
+WORD = 0.8  # how much the last exit's own word counts in what depth gained
 LARGEST = 6.0  # log odds beyond which an exit is as good as sure
 GAINS = (
     *(-9.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.35, 81))),
     *(0.4, 0.45, 0.5, 0.6, 0.8, 1.0, 9.0),
 )
 """Gains wanted for what all-cloud costs, in shares of a right answer: from everything goes on to nothing."""
-LATER = (0.5, 1.0, 2.0)
+LATER = (0.5, 1.0, 2.0, 4.0, 8.0)
 """By how much more, or less, is wanted of going on from later exits than from the first, the mobile's."""
 Setting = tuple[int, float, float]
 """The deepest layer to use, the gain wanted, and the factor for later exits."""
@@ -73,7 +73,7 @@ def fit_stopping(said: Said, *, ridge: float = RIDGE) -> Gain:
 
 
 def gained_after(said: Said, place: int) -> Float:
-    """(S, N): what the last exit gains on this one, by the labels and by its own word, in equal parts."""
+    """(S, N): what the last exit gains on this one, by the labels and by its own word."""
     told = said.right[:, -1].astype(np.float64) - said.right[:, place]
     asked = said.prediction[:, place, :, None]
     held = said.confidence[:, -1] - np.take_along_axis(said.probabilities[:, -1], asked, -1)[..., 0]
