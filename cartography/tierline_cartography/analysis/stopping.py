@@ -2,8 +2,8 @@
 
 The gain of depth is regressed on what is known at an exit, all exits together: a fifth of it as the labels
 tell, right at the last exit less right here, the rest as the last exit itself holds, whose calibrated word
-varies seven times less from sample to sample. A sample that depth makes worse stays, however unsure its exit is; one whose
-exits contradict each other goes on, however sure the later one.
+varies seven times less from sample to sample. A sample that depth makes worse stays, however unsure its exit
+is; one whose exits contradict each other goes on, however sure the later one.
 """
 
 from dataclasses import dataclass
