@@ -17,8 +17,8 @@ TESTS ?=
 TRAIN ?= --epochs 5 --weighting equal --distil 0.5 --attentive
 TRAIN_snippets ?= --seeds 5,6,7,8,9
 TRAIN_sst2 ?= --seeds 5,6,7,8,9 --rival-seeds 5 --rows 10000
-TRAIN_cola ?= --seeds 5,6,7
-TRAIN_rte ?= --seeds 5,6,7
+TRAIN_cola ?= --seeds 5 --rows 2000
+TRAIN_rte ?= --seeds 5 --rows 400
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench cartography docs install mosquitto clean

@@ -1,6 +1,6 @@
 """A whole task: all rules on the same records, what is shown of each, and what is promised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -242,10 +242,16 @@ def _published(records: Records, exits: tuple[int, ...], offload: float) -> list
     if len(exits) != 3 or records.train_embedding is None:
         return []
     first, second, third = exits
+    tiers = (first, second, third)
     found = []
-    for reading in ("ambiguous", "hard-to-learn"):
+    makers: list[Callable[[], Rule]] = [
+        lambda: dimec(records, tiers, offload=offload, reading="ambiguous"),
+        lambda: dimec(records, tiers, offload=offload, reading="hard-to-learn"),
+        lambda: dimee(records, tiers),
+    ]
+    for make in makers:
         try:
-            found.append(dimec(records, (first, second, third), offload=offload, reading=reading))
+            found.append(make())
         except PoolError:
             continue  # its pools are degenerate on these records, which the table then shows by its absence
-    return [*found, dimee(records, (first, second, third))]
+    return found
