@@ -34,6 +34,7 @@ def run(args: Namespace) -> int:
     """Measure, write, tell."""
     from tierline_models import Limit, codings_to_files, load_bundle
 
+    _make_room(args.out)
     bundle = load_bundle(args.folder)
     measure, channels = _samples(bundle, args)
     # Where the model labelled the samples itself, a changed label and a lost one are the same.
@@ -49,6 +50,16 @@ def run(args: Namespace) -> int:
         _show(codings)
     note(f"written to {', '.join(map(str, written))}")
     return 0
+
+
+def _make_room(out: str | None) -> None:
+    """Make the folder that is asked for now, not after minutes of measuring."""
+    if out is None:
+        return
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be made ({error.strerror}); give another folder") from error
 
 
 def _write(args: Namespace, files: Mapping[str, bytes]) -> list[Path]:

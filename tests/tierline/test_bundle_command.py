@@ -192,12 +192,23 @@ def test_calibrating_needs_enough_samples_to_show_anything(capsys: pytest.Captur
     assert "give at least 299" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    assert main(["bundle", "calibrate", "text", "--out", str(tmp_path / "file" / "deeper")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be made" in said
+    assert "samples" not in said
+
+
 def test_one_can_calibrate_on_inputs_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [Sample(data=f"film number {k}, {'good' * (k % 2)}".encode(), label=None) for k in range(12)]
     file = tmp_path / "inputs.jsonl"
     file.write_text("".join(map(line_of, given)))
 
-    few = ["--inputs", str(file), "--changed", "0.5", "--out", str(tmp_path), "--json"]
+    few = ["--inputs", str(file), "--changed", "0.5", "--out", str(tmp_path / "a" / "b"), "--json"]
     assert main(["bundle", "calibrate", "text", *few]) == 0
 
     told = json.loads(capsys.readouterr().out)
