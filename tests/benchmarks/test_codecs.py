@@ -10,6 +10,9 @@ from tierline_codecs import native
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
+ROWS = 4 * (2 + 2) + 3 + 1  # a size's coding step and whole call, both ways; shares of the wire; step-zstd
+
+
 @pytest.fixture(scope="module")
 def bench():
     """The module of a name, as a script started among the benchmarks would import it."""
@@ -38,7 +41,7 @@ def quick_step(bench, monkeypatch):
 def test_every_size_has_its_rows(quick_step, effort):
     rows = list(quick_step.numpy_rows(effort))
 
-    assert len(rows) == 2 * 4 + 3 + 1
+    assert len(rows) == ROWS
     assert all(0 < row["spread"][0] <= row["value"] <= row["spread"][1] for row in rows)
     assert native.kernels() is None
 
@@ -54,7 +57,7 @@ def test_with_the_extra_every_row_comes_again(quick_step, effort, monkeypatch):
 
     rows = list(quick_step.native_rows(effort))
 
-    assert len(rows) == 2 * 4 + 3 + 1
+    assert len(rows) == ROWS
     assert all(row["claim"].startswith("with the extra, ") for row in rows)
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(180)  # the first test here starts the deployme
 SITE = "steering"
 NODES = {"phone-1": "mobile", "phone-2": "mobile", "edge-1": "edge", "cloud-1": "cloud"}
 DEADLINE = 8.0  # whatever the machine does besides
-TEXTS = ("a gorgeous, witty film", "dull", "it is neither good nor bad, and yet it moves")
+TEXTS = ("a gorgeous, witty film", "dull", "the result is solemn and horrifying, yet oddly detached")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ async def test_what_a_client_requires_changes_its_own_plan_and_answers_and_nobod
 
     assert before.predicted_accuracy > required.predicted_accuracy >= 0.5
     assert required.predicted_seconds <= 6.0
-    assert names_of(found) == {"phone-1"}
+    assert required.route.stages[-1].layer == 2 < before.route.stages[-1].layer  # one early exit will do
     assert {step.plan for one in found for step in one.steps} == {required.version}
     assert seen["phone-2"].deadline == other.deadline == DEADLINE
     assert seen["phone-2"].predicted_accuracy == other.predicted_accuracy
