@@ -35,10 +35,8 @@ BLOWS = {"link collapse to a fiftieth": 0.5, "flash crowd x2": 0.0, "edge killed
 and where cloud work does, on the phone, for which a crowd is then too much."""
 NOTHING = "nothing"
 RATE, DEADLINE, PATIENCE = 1.5, 1.0, 10.0  # on a machine that is quick enough
-BUSY, SLACK = (
-    0.5,
-    3.5,
-)  # of the phone if it did all by itself, at most; deadline by its time for one, at least
+BUSY = 0.5  # of the phone if it did all by itself, at most
+SLACK = 3.5  # the deadline by its time for one sample, at least
 CALM, AFTER = 12.0, 20.0  # seconds
 WINDOW, ENOUGH = 3.0, 0.95  # attainment is looked at over so many seconds
 ROUND = 1.0
