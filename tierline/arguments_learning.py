@@ -48,14 +48,20 @@ def _train(command: Any) -> None:
     command.add_argument(
         "--bundle", metavar="DIR", help="make a bundle of the first seed's run, ready for nodes, there"
     )
-    data = command.add_argument_group("data")
+    _data(command.add_argument_group("data"))
+    _recipe(command.add_argument_group("recipe"))
+
+
+def _data(data: Any) -> None:
     data.add_argument("--glue", metavar="DIR", help="folder that holds SST-2, CoLA, RTE (TIERLINE_GLUE)")
     data.add_argument("--table", metavar="FILE", help="of the task csv: .csv or .tsv, also .xz")
     data.add_argument("--text-column", default="text", metavar="NAME", help="of that table (text)")
     data.add_argument("--pair-column", metavar="NAME", help="of that table: a second text (none)")
     data.add_argument("--label-column", default="label", metavar="NAME", help="of that table (label)")
     data.add_argument("--rows", type=values.count, metavar="N", help="train on at most so many (all)")
-    recipe = command.add_argument_group("recipe")
+
+
+def _recipe(recipe: Any) -> None:
     recipe.add_argument("--seeds", type=seeds, default=(0,), metavar="S,S", help="one run for each (0)")
     recipe.add_argument(
         "--epochs", type=values.count, default=5, metavar="N", help="passes over the data (5)"

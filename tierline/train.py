@@ -17,7 +17,7 @@ from tierline.errors import UsageError
 from tierline.terminal import note, waiting
 
 if TYPE_CHECKING:
-    from tierline_cartography import Progress, Records
+    from tierline_cartography import Progress, Records, Task
 
 log = structlog.get_logger()
 
@@ -26,55 +26,52 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 def main(args: Namespace) -> int:
     """Run the command."""
-    from tierline_cartography import (
-        Columns,
-        Recipe,
-        bundle_run,
-        gather,
-        load_task,
-        save_records,
-        train_task,
-    )
+    from tierline_cartography import bundle_run, gather, save_records
 
-    out = Path(args.out)
-    columns = Columns(text=args.text_column, label=args.label_column, pair=args.pair_column)
-    task = load_task(
+    if not set(args.rival_seeds) <= set(args.seeds):
+        raise UsageError("--rival-seeds are among the --seeds")
+    task = _task(args)
+    runs = [_run(args, task, "seed", args.exits, seed) for seed in args.seeds]
+    rivals = [_run(args, task, "rival", args.exits[-1:], seed) for seed in args.rival_seeds]
+    records = gather(task, runs, rivals=rivals)
+    path = Path(args.out) / f"{task.name}.npz"
+    save_records(path, records)
+    if args.bundle:
+        with waiting("making the bundle"):
+            bundle_run(task, runs[0], Path(args.bundle), made={"command": f"tierline train {args.task}"})
+        note(f"wrote the bundle {args.bundle}; `tierline node --bundle {args.bundle}` serves it")
+    _tell(args, path, records)
+    return 0
+
+
+def _task(args: Namespace) -> "Task":
+    from tierline_cartography import Columns, load_task
+
+    return load_task(
         args.task,
         glue=Path(args.glue) if args.glue else None,
         rows=args.rows,
         table=Path(args.table) if args.table else None,
-        columns=columns,
+        columns=Columns(text=args.text_column, label=args.label_column, pair=args.pair_column),
     )
-    folders: dict[str, list[Path]] = {"seed": [], "rival": []}
-    if not set(args.rival_seeds) <= set(args.seeds):
-        raise UsageError("--rival-seeds are among the --seeds")
-    planned = [("seed", args.exits, seed) for seed in args.seeds]
-    planned += [("rival", args.exits[-1:], seed) for seed in args.rival_seeds]
-    for kind, exits, seed in planned:
-        recipe = Recipe(
-            seed=seed,
-            epochs=args.epochs,
-            weighting=args.weighting,
-            distil=_below_one(args.distil),
-            dropout=args.dropout,
-            alternate=args.alternate,
-            adapter=args.adapter,
-            attentive=args.attentive,
-        )
-        folder = out / f"{kind}-{seed}"
-        with _told(f"{task.name}, {kind} {seed}") as report:
-            folders[kind].append(train_task(task, exits, recipe, folder, report).parent)
-    records = gather(task, folders["seed"], rivals=folders["rival"])
-    path = out / f"{task.name}.npz"
-    save_records(path, records)
-    if args.bundle:
-        with waiting("making the bundle"):
-            bundle_run(
-                task, folders["seed"][0], Path(args.bundle), made={"command": f"tierline train {args.task}"}
-            )
-        note(f"wrote the bundle {args.bundle}; `tierline node --bundle {args.bundle}` serves it")
-    _tell(args, path, records)
-    return 0
+
+
+def _run(args: Namespace, task: "Task", kind: str, exits: tuple[int, ...], seed: int) -> Path:
+    """Train one network with these exits; return its folder."""
+    from tierline_cartography import Recipe, train_task
+
+    recipe = Recipe(
+        seed=seed,
+        epochs=args.epochs,
+        weighting=args.weighting,
+        distil=_below_one(args.distil),
+        dropout=args.dropout,
+        alternate=args.alternate,
+        adapter=args.adapter,
+        attentive=args.attentive,
+    )
+    with _told(f"{task.name}, {kind} {seed}") as report:
+        return train_task(task, exits, recipe, Path(args.out) / f"{kind}-{seed}", report).parent
 
 
 def _below_one(share: float) -> float:
