@@ -14,6 +14,12 @@ Singles = NDArray[np.float32]
 LEVELS = (0.30, 0.45, 0.55, 0.65, 0.72, 0.78, 0.83, 0.87, 0.90, 0.93, 0.95)
 """Planned utilisations that an edge can be given; its planned wait rises with them."""
 
+
+def levels_up_to(most: float) -> list[float]:
+    """Return the planned utilisations to choose from where none may be over `most`."""
+    return [*(level for level in LEVELS if level < most), min(most, LEVELS[-1])]
+
+
 IDLE = 1e-9
 """Samples a second of a device that sends none: it is planned for all the same."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tierline_scheduler.candidates import Candidate
-from tierline_scheduler.fleet.devices import LEVELS
+from tierline_scheduler.fleet.devices import levels_up_to
 from tierline_scheduler.fleet.round import Decision
 from tierline_scheduler.fleet.snapshot import Snapshot, snapshot
 from tierline_scheduler.fleet.solve import settle
@@ -77,6 +77,4 @@ def guide(
 
 
 def _settled(taken: Snapshot, objective: Objective, *, exact: bool) -> Decision:
-    most = objective.max_utilisation
-    levels = [*(level for level in LEVELS if level < most), min(most, LEVELS[-1])]
-    return settle(taken.fleet, objective, levels, exact=exact)
+    return settle(taken.fleet, objective, levels_up_to(objective.max_utilisation), exact=exact)
