@@ -1,5 +1,6 @@
 """The flags about planning, which several commands share."""
 
+from argparse import Namespace
 from typing import Any
 
 from tierline import values
@@ -36,12 +37,29 @@ def objective(command: Any, *, deadline: float | None) -> None:
         help="what plans are to save: 0 the most cloud work, 1 the most waiting, or between (0)",
     )
     command.add_argument(
+        "--alike",
+        type=values.alike,
+        metavar="R",
+        help="longest p95 of a class of devices by the shortest that plans may come to; 0: any"
+        " (1.5 where --balance is between 0 and 1, else 0)",
+    )
+    command.add_argument(
         "--expected-rate",
         type=values.rate,
         default=0.0,
         metavar="R",
         help="requests a second that each mobile node is planned for while it has fewer (0)",
     )
+
+
+def alike_of(args: Namespace) -> float:
+    """Return the ratio that --alike says, else what goes with --balance; 0: classes fare as it comes.
+
+    At its ends the knob is for one thing alone, least cloud work or least wait.
+    """
+    if args.alike is not None:
+        return float(args.alike)
+    return 1.5 if 0 < args.balance < 1 else 0.0
 
 
 def requirement(command: Any) -> None:

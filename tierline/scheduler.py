@@ -5,6 +5,7 @@ from argparse import Namespace
 from contextlib import suppress
 from dataclasses import replace
 
+from tierline.arguments_planning import alike_of
 from tierline.identity import own_name
 from tierline.lifetime import Stopped, run_until_stopped
 from tierline.settings import broker_url
@@ -20,7 +21,11 @@ def main(args: Namespace) -> int:
     )
     with own_name(args.name, "scheduler", args.site) as name, suppress(Stopped):
         config = SchedulerConfig(
-            name=name, broker=broker_url(args.broker), site=args.site, objective=objective
+            name=name,
+            broker=broker_url(args.broker),
+            site=args.site,
+            objective=objective,
+            alike=alike_of(args),
         )
         run_until_stopped(run_scheduler(config))
     if args.json:

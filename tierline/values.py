@@ -46,6 +46,14 @@ def counts(text: str) -> list[int]:
     return [count(one.strip()) for one in text.split(",")]
 
 
+def alike(text: str) -> float:
+    """Read a ratio above 1, or 0 for none."""
+    found = number("a ratio above 1, up to 1000, or 0", 0, 1000)(text)
+    if 0 < found <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a ratio above 1, up to 1000, or 0")
+    return found
+
+
 count = whole("a whole number of at least 1", 1, 10**9)
 port = whole("a TCP port: 1 to 65535, or 0 for a free one", 0, 65_535)
 seconds = number("a number of seconds from 0.001 to 86400", 0.001, 86_400)

@@ -6,6 +6,7 @@ from tierline_scheduler.config import SchedulerConfig
 from tierline_scheduler.errors import ObjectiveError, RefusedError, SchedulerError
 from tierline_scheduler.estimate import Estimate
 from tierline_scheduler.explain import Alternative, explain
+from tierline_scheduler.faring import SlowPrices, slow_prices
 from tierline_scheduler.fleet import Guide, guide
 from tierline_scheduler.hysteresis import Standing, Verdict, keep_or_switch
 from tierline_scheduler.job import Job
@@ -30,6 +31,7 @@ __all__ = [
     "Round",
     "SchedulerConfig",
     "SchedulerError",
+    "SlowPrices",
     "Standing",
     "Verdict",
     "advice",
@@ -44,4 +46,5 @@ __all__ = [
     "route_text",
     "run_round",
     "run_scheduler",
+    "slow_prices",
 ]

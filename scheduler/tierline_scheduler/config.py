@@ -18,6 +18,8 @@ class SchedulerConfig:
         silence: a node unheard of for this long is left out of plans until it speaks again.
         patience: rounds without a word from the scheduler that leads, after which another takes over.
         settle_seconds: before the first round on a connection, so that retained records are all in.
+        alike: p95 of the class of devices that waits longest by that which waits least; 0: as it comes.
+        alike_seconds: that the prices are held for which keep it.
     """
 
     name: str
@@ -29,6 +31,8 @@ class SchedulerConfig:
     silence: float = 6.0
     patience: float = 3.0
     settle_seconds: float = 0.3
+    alike: float = 0.0
+    alike_seconds: float = 60.0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -41,6 +45,12 @@ class SchedulerConfig:
         for what, value in (("name", self.name), ("site", self.site)):
             if not is_name(value):
                 raise ObjectiveError(f"{what} {value!r} is not lower-case letters, digits and hyphens")
-        for what, seconds in (("round_seconds", self.round_seconds), ("silence", self.silence)):
+        if self.alike and not 1 < self.alike <= 1000:
+            raise ObjectiveError(f"alike is {self.alike}; give a ratio above 1, up to 1000, or 0 for none")
+        for what, seconds in (
+            ("round_seconds", self.round_seconds),
+            ("silence", self.silence),
+            ("alike_seconds", self.alike_seconds),
+        ):
             if not 0 < seconds <= 3600:
                 raise ObjectiveError(f"{what} is {seconds}; give seconds above 0, up to 3600")

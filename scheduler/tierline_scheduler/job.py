@@ -16,12 +16,14 @@ class Job:
         accuracy_drop: how far accuracy may fall below the unsplit model's.
         priority: how much a miss weighs where servers are short of room.
         margin: standard deviations kept free before the deadline, where they were learnt.
+        slow_weight: what a slow sample costs, where its class of devices has a price.
     """
 
     deadline: float | None = None
     accuracy_drop: float | None = None
     priority: float = 1.0
     margin: float | None = None
+    slow_weight: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.priority <= 1e6:
@@ -40,5 +42,5 @@ def objective_of(objective: Objective, job: Job | None) -> Objective:
     """
     if job is None:
         return objective
-    asked = {name: getattr(job, name) for name in ("deadline", "accuracy_drop", "margin")}
+    asked = {name: getattr(job, name) for name in ("deadline", "accuracy_drop", "margin", "slow_weight")}
     return replace(objective, **{name: value for name, value in asked.items() if value is not None})

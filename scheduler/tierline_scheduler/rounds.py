@@ -7,6 +7,7 @@ from tierline_broker import Plan, Price
 from tierline_scheduler.chance import allowed_late
 from tierline_scheduler.estimate import Estimate, as_plan
 from tierline_scheduler.fallbacks import fallbacks, prices_of
+from tierline_scheduler.faring import SlowPrices, with_slow_prices
 from tierline_scheduler.fleet import Guide
 from tierline_scheduler.fleet.snapshot import snapshot
 from tierline_scheduler.hysteresis import Standing, keep_or_switch
@@ -63,10 +64,12 @@ def run_round(
     reluctance: Reluctance,
     standings: Standings,
     margins: Mapping[str, float] | None = None,
+    slow: SlowPrices | None = None,
 ) -> Round:
     """Decide for every mobile node whether its plan in force stays, at `state.now`.
 
-    `margins` are those that network classes have learnt, in deviations kept free before the deadline.
+    `margins` are those that network classes have learnt, in deviations kept free before the deadline; `slow`
+    are the prices at which classes of devices fare alike.
 
     What is known of nodes came from them. Should one have said what no check of ours foresaw, it is left
     out of the round, and all others are planned for.
@@ -79,6 +82,7 @@ def run_round(
     ledger = _ledger(state, objective, failed)
     everybody = mobiles(state)
     jobs = with_margins(jobs_of(state), {node.name: node for node in everybody}, margins or {})
+    objective, jobs = with_slow_prices(objective, jobs, state, slow or SlowPrices())
     shared = _guided(state, objective, jobs, ledger, failed)
     for mobile in by_priority(everybody, jobs):
         own = objective_of(objective, jobs.get(mobile.name))

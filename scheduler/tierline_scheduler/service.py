@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from tierline_scheduler.margins import Margins
 from tierline_scheduler.margins import hear as hear_outcomes
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.rounds import Round, Standings, run_round
+from tierline_scheduler.slowloop import SlowLoop
 from tierline_scheduler.state import ClusterState, FoldedRecord, apply, expire
 
 _BREATH = 0.05  # seconds between rounds however often nodes come and go
@@ -119,6 +121,7 @@ async def run_scheduler(config: SchedulerConfig) -> None:
     """
     birth = Birth(node=config.name, role="scheduler", state="ready", incarnation=time.time_ns())
     desk = _Desk(Office(name=config.name, incarnation=birth.incarnation), config.objective)
+    slow = SlowLoop(config)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             connect(
@@ -136,7 +139,8 @@ async def run_scheduler(config: SchedulerConfig) -> None:
         async with asyncio.TaskGroup() as group:
             for subscription in followed:
                 group.create_task(_follow(desk, subscription), name="scheduler-follow")
-            group.create_task(_decide(desk, session, config), name="scheduler-rounds")
+            group.create_task(_decide(desk, slow, session, config), name="scheduler-rounds")
+            group.create_task(_keep_alike(desk, slow, config), name="scheduler-slow-loop")
 
 
 async def _follow(desk: _Desk, subscription: Subscription[Any]) -> None:
@@ -144,7 +148,15 @@ async def _follow(desk: _Desk, subscription: Subscription[Any]) -> None:
         desk.fold(record)
 
 
-async def _decide(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
+async def _keep_alike(desk: _Desk, slow: SlowLoop, config: SchedulerConfig) -> None:
+    """Search for prices of slow samples beside the rounds, which go on with the last ones meanwhile."""
+    while True:
+        await asyncio.sleep(config.round_seconds)
+        if desk.leading and await slow.beside_rounds(desk.state, desk.margins.by_class):
+            desk.wake.set()
+
+
+async def _decide(desk: _Desk, slow: SlowLoop, session: Session, config: SchedulerConfig) -> None:
     """Round after round while connected; without a connection everybody only seems silent."""
     generation = 0
     while True:
@@ -155,7 +167,7 @@ async def _decide(desk: _Desk, session: Session, config: SchedulerConfig) -> Non
         desk.wake.clear()
         if await _leads(desk, session, config):
             await _renew(desk, session, everything=fresh)
-            await _round(desk, session, config)
+            await _round(desk, slow, session, config)
         await asyncio.sleep(_BREATH)
         try:
             async with asyncio.timeout(max(0.0, config.round_seconds - _BREATH)):
@@ -190,15 +202,20 @@ async def _renew(desk: _Desk, session: Session, *, everything: bool) -> None:
         await session.retain(PLAN, name, desk.state.plans[name], again=False)
 
 
-async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
+async def _round(desk: _Desk, slow: SlowLoop, session: Session, config: SchedulerConfig) -> None:
     now = asyncio.get_running_loop().time()
     state = followed(expire(desk.state, now, silence=config.silence))
     _tell_mixes(desk.state, state)
     desk.state = state
     # In a thread, so that a large site never keeps the connection waiting.
     margins = desk.margins.by_class
+    await slow.before_round(state, margins)
+    reluctance = config.reluctance
+    if slow.take_fresh():
+        # What new prices make worth while stays so for as long as they are held.
+        reluctance = replace(reluctance, horizon=max(reluctance.horizon, config.alike_seconds))
     decided = await asyncio.to_thread(
-        run_round, state, config.objective, config.reluctance, desk.standings, margins
+        run_round, state, config.objective, reluctance, desk.standings, margins, slow.prices
     )
     if not desk.office.leads(asyncio.get_running_loop().time(), config.patience_seconds):
         return  # another scheduler has taken over meanwhile, and these plans are not ours to publish

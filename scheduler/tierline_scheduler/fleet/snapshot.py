@@ -93,11 +93,15 @@ def snapshot(
     pairs = tuple(sorted({(member.edge, member.cloud) for member in members}))
     if not any(edge or cloud for edge, cloud in pairs):
         return None
-    return _assembled(state, members, pairs, ledger)
+    return _assembled(state, members, pairs, ledger, objective)
 
 
 def _assembled(
-    state: ClusterState, members: Sequence[Member], pairs: tuple[tuple[str, str], ...], ledger: Ledger
+    state: ClusterState,
+    members: Sequence[Member],
+    pairs: tuple[tuple[str, str], ...],
+    ledger: Ledger,
+    site: Objective,
 ) -> Snapshot:
     """Return the fleet of these members at these pairs of edge and cloud."""
     groups = [_group(state, member) for member in members]
@@ -109,6 +113,7 @@ def _assembled(
     columns = [
         _row(state, member, made[group])
         | {"table": place[group], "site": pairs.index((member.edge, member.cloud))}
+        | {"slow_weight": member.objective.slow_weight - site.slow_weight}
         for group, member in zip(groups, members, strict=True)
     ]
     edges, clouds = (tuple(sorted({pair[k] for pair in pairs} - {""})) for k in (0, 1))
