@@ -94,6 +94,24 @@ def _scale(
             codes[row, at] = np.rint(values[row, at] * factor)
 
 
+def _code_and_peak(values: NDArray[np.float32], factor: np.float32, codes: NDArray[np.int8]) -> np.float32:
+    """Write round(value * factor) of all (N,), and return the largest magnitude, or -1 as `_peak`."""
+    found = np.float32(0)
+    for start in range(0, values.size, _TOGETHER):
+        part = values[start : start + _TOGETHER]
+        top = peak(part)
+        if top < 0:
+            return top
+        found = max(found, top)
+        coded = codes[start : start + _TOGETHER]
+        for at in range(part.size):
+            coded[at] = np.rint(part[at] * factor)
+    return found
+
+
+code_and_peak = numba.njit(
+    [_FLOAT(_read(_FLOAT, 1), _FLOAT, _written(types.int8, 1))], cache=True, nogil=True
+)(_code_and_peak)
 quantize = numba.njit(
     [types.boolean(_read(_FLOAT, 2), _written(_FLOAT, 1), _written(code, 2), _FLOAT) for code in _CODES],
     cache=True,

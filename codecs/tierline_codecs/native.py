@@ -16,12 +16,14 @@ class Kernels:
 
     Attributes:
         peak: values (N,) to their largest magnitude, below 0 where one is not finite.
+        code_and_peak: values (N,), factor, codes (N,) to what `peak` returns.
         quantize: values (R, N), scales (R,), codes (R, N), levels to whether all values were finite.
         scale: values (R, N), factors (R,), codes (R, N) to nothing.
         dequantize: codes (R, N), scales (R,), values (R, N) to nothing.
     """
 
     peak: Callable[..., np.float32]
+    code_and_peak: Callable[..., np.float32]
     quantize: Callable[..., bool]
     scale: Callable[..., None]
     dequantize: Callable[..., None]
@@ -67,5 +69,5 @@ def warm_up() -> float | None:
                     f"numba cannot compile the codecs' kernels ({type(error).__name__}: {error});"
                     " update or remove it: numpy does the same without",
                 ) from error
-            _LOADED.kernels = Kernels(compiled.peak, compiled.quantize, compiled.scale, compiled.dequantize)
+            _LOADED.kernels = Kernels(*(getattr(compiled, one) for one in Kernels.__slots__))
     return time.perf_counter() - start

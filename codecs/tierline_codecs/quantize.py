@@ -14,6 +14,8 @@ from tierline_codecs.scratch import BLOCK, Room, blocks, room_for, scale_codes, 
 
 SIGNED, UNSIGNED = 127, 255
 """A row's largest magnitude becomes this code; -128 is never used."""
+SHORT = 127.4
+"""Steps below which a magnitude's code is surely a byte."""
 
 _LONG_PIECE = 256  # here a scale weighs 1/64 of the codes
 _SHORT_ROW = 16  # below this a row's scale (4 bytes) weighs more than a quarter of its codes
@@ -233,6 +235,29 @@ def to_codes(values: NDArray[np.float32], factors: NDArray[np.float32], codes: N
         scale_rows(piece, factors[block[0]], scaled)
         np.rint(scaled, scaled)
         codes[block] = scaled
+
+
+def code_and_peak(values: NDArray[np.float32], factor: np.float32, codes: NDArray[np.int8]) -> float:
+    """Write round(value * factor) of all values (N,) into `codes` (N,), and return the largest magnitude.
+
+    Where that makes a code beyond 127, codes mean nothing. Each block is searched and coded while it is at
+    hand.
+
+    Raises:
+        CodecError: a value is NaN, infinite, or beyond float32.
+    """
+    native = kernels()
+    if native and values.flags.aligned:
+        peak = float(native.code_and_peak(values, factor, codes))
+        if peak < 0:
+            raise _not_finite()
+        return peak
+    peak, factors = 0.0, np.array([factor])
+    for _, part in blocks(1, values.size):
+        peak = max(peak, peak_of(values[part]))
+        if peak * float(factor) < SHORT + 0.05:  # the caller counts with the step, of which this is rounded
+            to_codes(values[None, part], factors, codes[None, part])
+    return peak
 
 
 def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:

@@ -21,15 +21,29 @@ from tierline_codecs.codec import (
 )
 from tierline_codecs.compress import compress_entropy, decompress_entropy
 from tierline_codecs.errors import CodecError
-from tierline_codecs.quantize import as_rows, check_scales, largest_scale, peak_of, to_codes, to_values
+from tierline_codecs.quantize import (
+    SHORT,
+    as_rows,
+    check_scales,
+    code_and_peak,
+    largest_scale,
+    peak_of,
+    to_codes,
+    to_values,
+)
 from tierline_codecs.scratch import codes as codes_kept
 
 _PLANES = 4  # bytes of a code, at most
 _STEP_BYTES = 4
 _MASK_FROM = 1 / 3  # of the codes zero: then a bit for each and the rest compress better than all of them
+_GLANCE = 4096  # codes, evenly spread, that tell about how many are zero
+_VANISHING, _OVERFLOWING = 1e-30, 1e36  # mean square, and their sum: float32 holds all between
 _LARGEST_CODE = 2**23  # up to which float32 counts in whole numbers
 _SHORTEST, _LONGEST = 2.0**-126, 2.0**126  # of the steps whose reciprocal float32 holds as well
 _MOST = 2**62
+
+Coded = tuple[np.float32, NDArray[np.int32 | np.int8]]
+"""A step, and the codes (N,)."""
 
 
 def step_codec(name: str, error: float) -> Codec:
@@ -45,21 +59,44 @@ def step_codec(name: str, error: float) -> Codec:
 
 def _packer(error: float) -> Callable[[Array], Packed]:
     def pack(array: Array) -> Packed:
-        values = as_rows(array, (1, array.size))
-        peak = peak_of(values)
-        if not peak:
-            return payload_of("step-zstd", (0, 0), np.zeros(1, "<f4"))
+        values = as_rows(array, (1, array.size)).reshape(-1)
         most = float(largest_scale(dtype_name(array.dtype), 1))
-        step = _step(error * math.sqrt(12) * _rms(values, peak), peak, most)
-        short = peak / float(step) < 127.4
-        codes = codes_kept(values.shape) if short else np.empty(values.shape, np.int32)
-        to_codes(values, np.array([1 / float(step)], np.float32), codes)
-        masked, planes = _planes(codes.reshape(-1))
+        wanted = error * math.sqrt(12)
+        step, codes = _short(values, wanted, most) or _wide(values, wanted, most)
+        if not step:
+            return payload_of("step-zstd", (0, 0), np.zeros(1, "<f4"))
+        masked, planes = _planes(codes)
         packed = [compress_entropy(plane) for plane in planes]
         params = (len(planes) - masked, masked, *map(len, packed))
         return payload_of("step-zstd", params, np.array([step], "<f4"), *packed)
 
     return pack
+
+
+def _short(values: NDArray[np.float32], wanted: float, most: float) -> Coded | None:
+    """Return the step, so many times the values' RMS, and codes of a byte, or None where these do not do.
+
+    Nearly always they do, and then the values are read twice only: for their squares, and for the codes.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        square = float(np.dot(values, values))
+    if not _VANISHING * values.size < square < _OVERFLOWING:
+        return None
+    step = _step(wanted * math.sqrt(square / values.size), 0, most)
+    codes = codes_kept((1, values.size)).reshape(-1)
+    peak = code_and_peak(values, np.float32(1 / float(step)), codes)
+    return (step, codes) if peak < SHORT * float(step) and peak + float(step) <= most else None
+
+
+def _wide(values: NDArray[np.float32], wanted: float, most: float) -> Coded:
+    """Return the step, which is 0 for zeros alone, and codes of as many bytes as they take."""
+    peak = peak_of(values)
+    if not peak:
+        return np.float32(0), np.zeros(values.shape, np.int8)
+    step = _step(wanted * _rms(values, peak), peak, most)
+    codes = np.empty(values.shape, np.int8 if peak < SHORT * float(step) else np.int32)
+    to_codes(values[None], np.array([1 / float(step)], np.float32), codes[None])
+    return step, codes
 
 
 def _step(wanted: float, peak: float, most: float) -> np.float32:
@@ -71,20 +108,18 @@ def _step(wanted: float, peak: float, most: float) -> np.float32:
 
 
 def _rms(values: NDArray[np.float32], peak: float) -> float:
-    """Return the root of the mean square; squares that overflow or vanish are scaled first."""
-    flat = values.reshape(-1)
-    if not 1e-15 < peak < 1e15:
-        flat = (flat / np.float32(peak)).astype(np.float32)
-        return peak * math.sqrt(float(np.dot(flat, flat)) / flat.size)
-    return math.sqrt(float(np.dot(flat, flat)) / flat.size)
+    """Return the root of the mean square of values whose squares may overflow or vanish."""
+    scaled = (values / np.float32(peak)).astype(np.float32)
+    return peak * math.sqrt(float(np.dot(scaled, scaled)) / scaled.size)
 
 
 def _planes(codes: NDArray[np.int32 | np.int8]) -> tuple[int, list[Bytes]]:
     """Return codes as planes of bytes, each as signed as the rest allows; mostly one plane is enough.
 
-    Where a third of the codes are zero, the first plane is a bit for each, and the others leave zeros out.
+    Where a third of some codes are zero, the first plane is a bit for each, and the others leave zeros out.
     """
-    masked = int(codes.size - np.count_nonzero(codes) >= _MASK_FROM * codes.size)
+    glance = codes[:: max(1, codes.size // _GLANCE)]
+    masked = int(glance.size - np.count_nonzero(glance) >= _MASK_FROM * glance.size)
     planes, rest = [], codes
     if masked:
         held = codes != 0
