@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,23 @@ Tierline = Callable[..., Ran]
 def _environment(folder: Path, **changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIERLINE_BROKER")}
     return kept | {"TIERLINE_STATE": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "100"} | changes
+
+
+def in_readme(language: str) -> list[str]:
+    """The README's blocks of code."""
+    readme = (ROOT / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def readme_demo(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The README's first command, once, as a script runs it."""
+    done = subprocess.run(
+        ["bash", "-e", "-c", in_readme("sh")[0]],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=280, check=False, cwd=ROOT,
+        env=_environment(tmp_path_factory.mktemp("demo"), DEMO="--json --seed 1"),
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The demo as users start it: real processes, a real broker, the real text model."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.tierline.conftest import Ran
 from tierline_broker import Tier
 
 Demo = subprocess.Popen[str]
@@ -61,33 +61,21 @@ def computes_on_edge(plan: dict[str, Any]) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def finished() -> tuple[str, str]:
-    """One whole demo as a script runs it: its stdout and its stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tierline", "demo", "--json", "--seed", "1"],
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout, done.stderr
-
-
 @pytest.fixture
-def found(finished: tuple[str, str]) -> dict[str, Any]:
-    """Its document."""
-    document: dict[str, Any] = json.loads(finished[0])
+def found(readme_demo: Ran) -> dict[str, Any]:
+    """The document of one whole demo."""
+    document: dict[str, Any] = readme_demo.document()
     return document
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_the_demo_prints_exactly_one_document_and_tells_its_story_elsewhere(
-    finished: tuple[str, str],
+@pytest.mark.timeout(300)
+def test_the_readmes_demo_prints_exactly_one_document_and_tells_its_story_elsewhere(
+    readme_demo: Ran,
 ) -> None:
-    out, err = finished
-
-    assert len(out.splitlines()) == 1
-    assert "now: uplink 20 times slower, edge 30 times slower" in err
+    assert readme_demo.code == 0, readme_demo.err[-2000:]
+    assert len(readme_demo.out.splitlines()) == 1
+    assert "now: uplink 20 times slower, edge 30 times slower" in readme_demo.err
 
 
 @pytest.mark.timeout(240)

@@ -1,4 +1,4 @@
-"""The README's commands, executed in their order as a newcomer would, all but `make test`."""
+"""The README's commands, executed in their order as a newcomer would, all but `make demo` and `make test`."""
 
 import os
 import re
@@ -11,13 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.tierline.conftest import in_readme
+
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-DEMO = "--requests 40 --no-view"
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def _free_port() -> int:
@@ -55,20 +51,20 @@ def _run(script: str, folder: Path, **environment: str) -> str:
 
 
 def test_the_readme_shows_the_one_command_and_the_commands_of_a_deployment() -> None:
-    first, *others = _blocks("sh")
+    first, *others = in_readme("sh")
 
     assert first == "make demo\n"
     assert len(others) == 2
-    assert len(_blocks("python")) == 1
+    assert len(in_readme("python")) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_readmes_commands_do_what_it_says(tmp_path: Path) -> None:
     port = _free_port()
-    _, *commands = _blocks("sh")
+    _, *commands = in_readme("sh")
     python = tmp_path / "readme.py"
-    python.write_text("\n".join(_blocks("python")))
+    python.write_text("\n".join(in_readme("python")))
     script = "\n".join([*commands, f"{sys.executable} {python}"])
 
     # Another port, since a developer may have a broker on the default one.
@@ -83,12 +79,3 @@ def test_the_readmes_commands_do_what_it_says(tmp_path: Path) -> None:
     assert '"tier": "cloud"' in told
     assert "[debug" not in told
     assert re.search(r"^\S+-mobile-[0-9a-f]{4} 0 \d", told, re.MULTILINE)  # the first step, printed by Python
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_make_demo_ends_with_its_summary(tmp_path: Path) -> None:
-    told = _run(_blocks("sh")[0], tmp_path, DEMO=f"{DEMO} --json")
-
-    assert '"answered": 40' in told
-    assert '"lost": 0' in told
