@@ -5,12 +5,17 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from _codec_arrays import SHAPES, hidden_states, noise, real_arrays
 from _codec_timing import Call, Effort, Row, medians, row, take_turns
 
-from tierline_codecs import CODECS, decode, encode, warm_up
-from tierline_codecs import native as compiled  # inner modules, as tests may: what calls are made around
+from tierline_codecs import CODECS, decode, encode, lend, warm_up
+from tierline_codecs import (
+    dequantize as back_again,
+)  # inner modules, as tests may: what calls are made around
+from tierline_codecs import native as compiled
 from tierline_codecs import quantize as inner
+from tierline_models.segmented import scale_rows
 
 ENCODE_REACH = {"24 kB": 10, "98 kB": 7.5, "3.2 MB": 4.6, "8 MB": 5.2}
 DECODE_REACH = {"24 kB": 6, "98 kB": 4, "3.2 MB": 1.5, "8 MB": 1.3}
@@ -25,6 +30,16 @@ def numpy_rows(effort: Effort) -> Iterator[Row]:
     for size in SHAPES:
         yield from int8_rows(size, "", ENCODE_REACH[size], DECODE_REACH[size], effort)
     yield step_row("", effort)
+
+
+def lent_rows(effort: Effort) -> Iterator[Row]:
+    """Yield what decoding large arrays takes where a node lends its torch, and nothing is compiled."""
+    torch.set_num_threads(1)
+    lend(scale_rows)
+    for size in ("3.2 MB", "8 MB"):
+        rows = int8_rows(size, "with torch beside it, ", ENCODE_REACH[size], DECODE_REACH[size], effort)
+        yield from (one for one in rows if "int8 decode" in one["claim"])
+    lend(None)
 
 
 def native_rows(effort: Effort) -> Iterator[Row]:
@@ -89,7 +104,7 @@ def step_calls(array: np.ndarray, out: np.ndarray) -> dict[str, Call]:
         }
     return {
         "encode step": lambda: inner.quantize(rows, scales, codes, unsigned=False),
-        "decode step": lambda: inner.to_values(codes, scales, back),
+        "decode step": lambda: back_again.to_values(codes, scales, back),
     }
 
 

@@ -17,7 +17,7 @@ import structlog
 import torch
 from _codec_peers import peer_rows
 from _codec_rate import rate_rows
-from _codec_speed import native_rows, numpy_rows, table
+from _codec_speed import lent_rows, native_rows, numpy_rows, table
 from _codec_timing import QUICK, THOROUGH
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         print(table(effort))
     else:
         # The kernels last: once they are there, they stay in use.
-        parts = (numpy_rows, peer_rows, rate_rows, native_rows)
+        parts = (numpy_rows, lent_rows, peer_rows, rate_rows, native_rows)
         rows = []
         for part in parts:
             print(part.__name__.replace("_", " "), file=sys.stderr)

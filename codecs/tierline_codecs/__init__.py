@@ -15,7 +15,7 @@ from tierline_codecs.codec import Codec
 from tierline_codecs.errors import CodecError
 from tierline_codecs.frame import bytes_of, decode, decode_tensors, encode, encode_tensors
 from tierline_codecs.limits import Limits
-from tierline_codecs.native import warm_up
+from tierline_codecs.native import lend, warm_up
 from tierline_codecs.registry import CODECS
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "decode_tensors",
     "encode",
     "encode_tensors",
+    "lend",
     "statistics_from",
     "statistics_of",
     "warm_up",

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from tierline_codecs.arrays import as_array, spec_of
 from tierline_codecs.errors import CodecError
 from tierline_codecs.quantize import as_rows, first_of, peaks_of, pieces_of, rows_of
-from tierline_codecs.scratch import BLOCK
 
 _HEADER_BYTES = 64
 _STEPS = MappingProxyType({"step-zstd-2": 0.02, "step-zstd": 0.05, "step-zstd-10": 0.1})
 _ENTROPY_OVERHEAD = 1.02  # what zstd's level 1 takes beside the entropy
 _FLOAT_BYTES = 4
+_SEEN = 2**19  # elements, about, that statistics are taken of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +190,7 @@ def statistics_of(array: object) -> TensorStatistics:
     if not spec.is_float or not spec.size:
         raise CodecError("bad-dtype", "only arrays of floats, with elements, have statistics")
     rows = as_rows(values, rows_of(spec.shape, first_of(spec.shape), pieces_of(spec.shape)))
-    rows = np.ascontiguousarray(rows[:: max(1, -(-rows.size // (4 * BLOCK)))])
+    rows = np.ascontiguousarray(rows[:: max(1, -(-rows.size // _SEEN))])
     peaks, unsigned = peaks_of(rows)
     rms = math.sqrt(float(np.mean(np.square(rows, dtype=np.float64)))) or 1.0
     by_codec = {

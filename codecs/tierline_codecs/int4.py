@@ -5,14 +5,13 @@ from numpy.typing import NDArray
 
 from tierline_codecs.arrays import Array, Spec
 from tierline_codecs.codec import Codec, Make, Packed, Params, expect_bytes, expect_params, payload_of
+from tierline_codecs.dequantize import check_scales, to_values
 from tierline_codecs.quantize import (
     as_rows,
-    check_scales,
     largest_scale,
     peaks_of,
     scales_of,
     to_codes,
-    to_values,
 )
 
 GROUP = 32

@@ -19,18 +19,17 @@ from tierline_codecs.codec import (
     payload_of,
 )
 from tierline_codecs.compress import compress, decompress, shuffle, shuffle_pays, unshuffle
+from tierline_codecs.dequantize import check_scales, to_values
 from tierline_codecs.errors import CodecError
 from tierline_codecs.quantize import (
     SIGNED,
     UNSIGNED,
     as_rows,
-    check_scales,
     first_of,
     is_unsigned,
     pieces_of,
     quantize,
     rows_of,
-    to_values,
 )
 
 _SCALE_BYTES = 4

@@ -1,4 +1,4 @@
-"""Whether compiled kernels are at hand, which takes the extra `native` (numba) and a call of `warm_up`."""
+"""What is at hand that is faster than numpy: compiled kernels (the extra `native`), or a lent library's."""
 
 import threading
 import time
@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tierline_codecs.errors import CodecError
+
+ScaleRows = Callable[[NDArray[np.int8 | np.uint8], NDArray[np.float32], NDArray[np.float32]], None]
+"""Writes codes (R, N) times scales (R,) into float32 values (R, N), all contiguous and aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,12 @@ class Kernels:
     code_and_peak: Callable[..., np.float32]
     quantize: Callable[..., bool]
     scale: Callable[..., None]
-    dequantize: Callable[..., None]
+    dequantize: ScaleRows
 
 
 class _Loaded:
     kernels: Kernels | None = None
+    scale_rows: ScaleRows | None = None
 
 
 _LOADED = _Loaded()
@@ -40,6 +45,19 @@ _LOADING = threading.Lock()
 def kernels() -> Kernels | None:
     """Return the kernels, or None where numpy does the work."""
     return _LOADED.kernels
+
+
+def lend(scale_rows: ScaleRows | None) -> None:
+    """Let large arrays be decoded by another library's product, such as torch's, where nothing is compiled.
+
+    It must return what float32 multiplication does, bit for bit. None takes it back.
+    """
+    _LOADED.scale_rows = scale_rows
+
+
+def lent() -> ScaleRows | None:
+    """Return what was lent."""
+    return _LOADED.scale_rows
 
 
 def warm_up() -> float | None:

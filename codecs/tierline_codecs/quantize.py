@@ -1,4 +1,4 @@
-"""Floats to eight-bit whole numbers and back, with one scale a row."""
+"""Floats to eight-bit whole numbers, with one scale a row."""
 
 import math
 from functools import lru_cache
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tierline_codecs.arrays import FLOAT32, Array
 from tierline_codecs.errors import CodecError
 from tierline_codecs.native import kernels
-from tierline_codecs.scratch import BLOCK, Room, blocks, room_for, scale_codes, scale_rows
+from tierline_codecs.scratch import BLOCK, Room, blocks, room_for, scale_rows
 
 SIGNED, UNSIGNED = 127, 255
 """A row's largest magnitude becomes this code; -128 is never used."""
@@ -80,10 +80,10 @@ def is_unsigned(values: NDArray[np.float32]) -> bool:
         return False
     bits = values.reshape(-1).view(np.uint32)
     starts = range(0, bits.size, BLOCK)
-    return not any(_largest(bits[start : start + BLOCK]) > _MINUS for start in starts)
+    return not any(largest_of(bits[start : start + BLOCK]) > _MINUS for start in starts)
 
 
-def _largest(numbers: NDArray[Any]) -> int:
+def largest_of(numbers: NDArray[Any]) -> int:
     """Return the largest of whole numbers (R,); to find where it stands takes numpy less than `max`."""
     return int(numbers[numbers.argmax()])
 
@@ -139,7 +139,7 @@ def _peaks(values: NDArray[np.float32], room: Room, unsigned: bool) -> tuple[NDA
             negative = np.maximum.reduceat(flat.view(np.uint32), room.starts)  # from _MINUS: one is negative
             np.bitwise_xor(negative, _SIGN, negative)
             np.maximum(bits, negative.view(np.int32), out=bits)
-    top = _largest(bits)
+    top = largest_of(bits)
     if top >= _INFINITE:
         raise _not_finite()
     return bits.view(np.float32), top
@@ -258,54 +258,3 @@ def code_and_peak(values: NDArray[np.float32], factor: np.float32, codes: NDArra
         if peak * float(factor) < SHORT + 0.05:  # the caller counts with the step, of which this is rounded
             to_codes(values[None, part], factors, codes[None, part])
     return peak
-
-
-def to_values(codes: NDArray[Any], scales: NDArray[np.float32], out: Array) -> None:
-    """Write code * scale of the rows (R, N) into `out` (R, N), of whatever floats; scales are (R,)."""
-    native, single = kernels(), out.dtype == FLOAT32
-    if (
-        native
-        and single
-        and codes.itemsize == 1
-        and codes.size
-        and out.flags.aligned
-        and scales.flags.aligned
-    ):
-        native.dequantize(codes, scales, out)
-        return
-    if codes.itemsize > 1:  # whose product with float32 numpy would make a float64
-        codes = codes.astype(np.float32)
-    if single:
-        scale_codes(codes, scales, out)
-        return
-    for block in blocks(*codes.shape):
-        piece = codes[block]
-        values = room_for(piece.shape).floats
-        scale_codes(piece, scales[block[0]], values)
-        np.copyto(out[block], values, casting="unsafe")
-
-
-def check_scales(scales: NDArray[np.float32], dtype: str, levels: int) -> bool:
-    """Refuse scales that make no values, and return whether one more level would make such of any.
-
-    Raises:
-        CodecError: one is negative or not finite, or makes values that the data type cannot hold.
-    """
-    if not scales.size:
-        return False
-    # As whole numbers NaN, infinity and whatever is negative are larger than any scale.
-    found = _largest(scales.view(np.uint32))
-    most, tight = _scale_bits(dtype, levels)
-    if found > most:
-        raise CodecError(
-            "bad-scale",
-            f"frame has a scale that is no number from 0 to {largest_scale(dtype, levels):g}",
-        )
-    return found > tight
-
-
-@lru_cache(maxsize=64)
-def _scale_bits(dtype: str, levels: int) -> tuple[int, int]:
-    """Return the bits of the largest scale for so many levels, and for one more."""
-    most, tight = (int(largest_scale(dtype, one).view(np.uint32)) for one in (levels, levels + 1))
-    return most, tight

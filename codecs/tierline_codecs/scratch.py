@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 2**17
-"""Elements worked on at a time: 512 kB of float32, which stay in a core's own cache between two passes."""
+BLOCK = 3 * 2**17
+"""Elements worked on at a time: 1.5 MB of float32. Fewer stay nearer, but numpy starts anew for each."""
 
 # From here on starting numpy's loop anew for each row costs less than copies of its scale.
 _SHORT_ROW, _LONG_ROW = 256, 512  # of codes, which are converted on the way; of floats

@@ -20,16 +20,15 @@ from tierline_codecs.codec import (
     payload_of,
 )
 from tierline_codecs.compress import compress_entropy, decompress_entropy
+from tierline_codecs.dequantize import check_scales, to_values
 from tierline_codecs.errors import CodecError
 from tierline_codecs.quantize import (
     SHORT,
     as_rows,
-    check_scales,
     code_and_peak,
     largest_scale,
     peak_of,
     to_codes,
-    to_values,
 )
 from tierline_codecs.scratch import codes as codes_kept
 

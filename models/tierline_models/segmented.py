@@ -57,6 +57,7 @@ class SegmentedModel(ServedModel):
         for leave in self.exits.values():
             leave.head.eval()
         self.labels = labels
+        self.scale_rows = scale_rows
         self._travelling = tuple(tuple(parts) for parts in travelling)
         self._preprocess = preprocess
 
@@ -128,6 +129,15 @@ class SegmentedModel(ServedModel):
         """What arrived, as tensors."""
         tensors = tuple(map(_tensor_of, arrays))
         return tensors[0] if len(tensors) == 1 else tensors
+
+
+def scale_rows(codes: Array, scales: Array, out: Array) -> None:
+    """Write codes (R, N) times float32 scales (R,) into `out` (R, N).
+
+    In two steps: `torch.mul` of both types would make floats of all codes in memory of its own first.
+    """
+    held = codes if codes.flags.writeable else codes.copy()  # torch has no tensors that are only read
+    torch.from_numpy(out).copy_(torch.from_numpy(held)).mul_(torch.from_numpy(scales)[:, None])
 
 
 def _array_of(tensor: Tensor) -> Array:

@@ -49,6 +49,8 @@ class ServedModel(ABC):
     blocks: Any  # a sequence of them
     exits: Mapping[int, Any]  # by layer
     labels: tuple[str, ...]
+    scale_rows: Callable[[Any, Any, Any], None] | None = None
+    """Writes codes (R, N) times scales (R,) into float32 values (R, N), where its library beats numpy's."""
     _travelling: tuple[tuple[Travelling, ...], ...]
     _preprocess: Callable[[bytes], Any]
 

@@ -8,7 +8,7 @@ import psutil
 import structlog
 
 from tierline_broker import CodecCost, ModelCard, Profile
-from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, warm_up
+from tierline_codecs import CALIBRATED, CODECS, Calibration, CodecError, decode, encode, lend, warm_up
 from tierline_models import Array, Codings, Served, profile_at_start
 from tierline_nodes.activation import pack, unpack, widest
 from tierline_nodes.coding import DEFAULT, make_coder
@@ -49,7 +49,10 @@ def measure_profile(bundle: Served, config: NodeConfig, incarnation: int, slowdo
 
 
 def warm_codecs(bundle: Served) -> None:
-    """Compile the codecs' kernels where they can be had and this model's activations are large."""
+    """Compile the codecs' kernels where they can be had and this model's activations are large.
+
+    Where not, they are decoded by what the model computes with, if that is faster than numpy.
+    """
     layers = range(1, len(bundle.model.blocks))
     if max((bundle.model.activation_bytes(layer) for layer in layers), default=0) < WARM_FROM_BYTES:
         return
@@ -57,6 +60,9 @@ def warm_codecs(bundle: Served) -> None:
         seconds = warm_up()
     except CodecError as error:
         _log.warning("kernels_missing", reason=str(error))
+        seconds = None
+    if seconds is None:
+        lend(bundle.model.scale_rows)
     else:
         _log.info("kernels_ready", seconds=seconds)
 

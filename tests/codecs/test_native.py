@@ -108,6 +108,27 @@ def test_threads_that_warm_up_together_get_the_same_kernels(kernels):
         native._LOADED.kernels = None
 
 
+@pytest.mark.parametrize("codec", ["int8", "int8-mask", "step-zstd"])
+def test_what_another_library_multiplies_is_the_same_bit_for_bit(codec):
+    calls = []
+
+    def scale_rows(codes, scales, out):
+        calls.append(codes.shape)
+        np.multiply(codes, scales[:, None], out)
+
+    large, small = (np.random.default_rng(1).normal(size=(rows, 512)).astype("f4") for rows in (512, 511))
+    frames = [encode(array, codec) for array in (large, small)]
+    plain = [decode(frame).tobytes() for frame in frames]
+
+    native.lend(scale_rows)
+    try:
+        assert [decode(frame).tobytes() for frame in frames] == plain
+    finally:
+        native.lend(None)
+
+    assert len(calls) == 1  # a small array is numpy's
+
+
 def test_without_numba_numpy_goes_on(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "tierline_codecs.kernels", raising=False)

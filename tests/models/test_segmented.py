@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -129,3 +130,17 @@ def test_an_activation_that_does_not_fit_is_refused(
 def test_the_refusal_says_what_came_and_what_is_taken(model: SegmentedModel):
     with pytest.raises(ShapeError, match=r"after block 2 is float32 of shape \(1, 9\).*\(1, 2 to 3\) there"):
         model.check_activation(2, (1, 9), "float32")
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_codes_times_scales_are_numpys_bit_for_bit(model: SegmentedModel, kind: type):
+    random = np.random.default_rng(1)
+    codes = random.integers(np.iinfo(kind).min, np.iinfo(kind).max, (40, 100)).astype(kind)
+    scales = random.normal(size=40).astype(np.float32)
+    codes.flags.writeable = False  # as what came over a network is
+    out = np.empty(codes.shape, np.float32)
+
+    assert model.scale_rows is not None
+    model.scale_rows(codes, scales, out)
+
+    assert out.tobytes() == np.multiply(codes, scales[:, None], dtype=np.float32).tobytes()
