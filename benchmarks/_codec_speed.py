@@ -15,7 +15,7 @@ from tierline_codecs import (
 )  # inner modules, as tests may: what calls are made around
 from tierline_codecs import native as compiled
 from tierline_codecs import quantize as inner
-from tierline_models.segmented import scale_rows
+from tierline_models import load_bundle
 
 ENCODE_REACH = {"24 kB": 10, "98 kB": 7.5, "3.2 MB": 4.6, "8 MB": 5.2}
 DECODE_REACH = {"24 kB": 6, "98 kB": 4, "3.2 MB": 1.5, "8 MB": 1.3}
@@ -35,7 +35,7 @@ def numpy_rows(effort: Effort) -> Iterator[Row]:
 def lent_rows(effort: Effort) -> Iterator[Row]:
     """Yield what decoding large arrays takes where a node lends its torch, and nothing is compiled."""
     torch.set_num_threads(1)
-    lend(scale_rows)
+    lend(load_bundle("text").model.scale_rows)
     for size in ("3.2 MB", "8 MB"):
         rows = int8_rows(size, "with torch beside it, ", ENCODE_REACH[size], DECODE_REACH[size], effort)
         yield from (one for one in rows if "int8 decode" in one["claim"])

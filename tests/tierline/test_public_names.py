@@ -39,7 +39,7 @@ PUBLIC = {
     """,
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics
-        break_even bytes_of calibrate choose decode decode_tensors encode encode_tensors statistics_from
+        break_even bytes_of calibrate choose decode decode_tensors encode encode_tensors lend statistics_from
         statistics_of warm_up
     """,
     "tierline_models": """
