@@ -35,10 +35,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Change to the best plan if `change` says why, else keep the one in force."""
+    """Change to the best plan if `change` says why, else keep the one in force.
+
+    Attributes:
+        standing: to be remembered.
+        change: why; empty where the plan stays.
+        forced: whether the plan in force cannot stay, whatever a change costs others.
+    """
 
     standing: Standing
     change: str = ""
+    forced: bool = False
 
 
 def keep_or_switch(
@@ -62,16 +69,16 @@ def keep_or_switch(
     """
     if current is None:
         why = "the first plan" if standing is None else "the plan in force cannot be carried out any more"
-        return Verdict(standing=Standing(since=now), change=why)
+        return Verdict(standing=Standing(since=now), change=why, forced=True)
     standing = standing or Standing(since=now)
     if (current.names, current.candidate) == (best.names, best.candidate):
         return Verdict(standing=replace(standing, better_since=None))
     standing = _timed(standing, current, best, objective, reluctance, now)
     horizon = _lasting(standing, reluctance, now)
     free = _same_way(current, best) and now - standing.since >= reluctance.horizon
-    why = breach(current, best, objective, reluctance)
-    why = why or gain(current, best, objective, reluctance, math.inf if free else horizon)
-    return Verdict(standing=Standing(since=now) if why else standing, change=why)
+    forced = breach(current, best, objective, reluctance)
+    why = forced or gain(current, best, objective, reluctance, math.inf if free else horizon)
+    return Verdict(standing=Standing(since=now) if why else standing, change=why, forced=bool(forced))
 
 
 def _same_way(current: Estimate, best: Estimate) -> bool:

@@ -1,7 +1,7 @@
 """One round of scheduling, a pure function: the same in the service, in replay and in virtual time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tierline_broker import Plan, Price
 from tierline_scheduler.chance import allowed_late
@@ -12,6 +12,7 @@ from tierline_scheduler.fleet import Guide
 from tierline_scheduler.fleet.snapshot import snapshot
 from tierline_scheduler.hysteresis import Standing, keep_or_switch
 from tierline_scheduler.job import Jobs, objective_of
+from tierline_scheduler.joint import Change, Scales, taken_back
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.margins import with_margins
 from tierline_scheduler.objective import Objective, Reluctance
@@ -56,6 +57,7 @@ class _Decision:
     plan: Plan | None = None
     tight: bool | None = None  # the plan uses its deadline up; None: it does not even keep it
     loads: Loads = field(default_factory=dict)  # of the new plan
+    forced: bool = False  # the plan in force cannot stay
 
 
 def run_round(
@@ -74,42 +76,70 @@ def run_round(
     What is known of nodes came from them. Should one have said what no check of ours foresaw, it is left
     out of the round, and all others are planned for.
     """
-    changed: dict[str, Plan] = {}
-    after: dict[str, Standing] = {}
-    impossible: list[str] = []
     failed: dict[str, Exception] = {}
-    promises: dict[str, bool] = {}
     ledger = _ledger(state, objective, failed)
-    everybody = mobiles(state)
-    jobs = with_margins(jobs_of(state), {node.name: node for node in everybody}, margins or {})
+    jobs = with_margins(jobs_of(state), {node.name: node for node in mobiles(state)}, margins or {})
     objective, jobs = with_slow_prices(objective, jobs, state, slow or SlowPrices())
+    scales = Scales(
+        state=state, ledger=ledger, objective=objective, jobs=jobs, reluctance=reluctance, plans=state.plans
+    )
     shared = _guided(state, objective, jobs, ledger, failed)
-    for mobile in by_priority(everybody, jobs):
-        own = objective_of(objective, jobs.get(mobile.name))
+    draft = _drafted(scales, standings, shared, failed)
+    return Round(
+        changed={one.plan.node: one.plan for one in draft.changes},
+        standings=draft.standings,
+        impossible=tuple(draft.impossible),
+        failed=failed,
+        prices=prices_of(state, draft.ledger, shared.prices, shared.waits),
+        promises=draft.promises,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Draft:
+    """A round as far as it has come."""
+
+    ledger: Ledger
+    changes: list[Change] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    impossible: list[str] = field(default_factory=list)
+    promises: dict[str, bool] = field(default_factory=dict)
+
+
+def _drafted(scales: Scales, standings: Standings, shared: Guide, failed: dict[str, Exception]) -> _Draft:
+    """Decide for one mobile node after the other, each reckoning with what those before it got."""
+    draft, jobs = _Draft(ledger=scales.ledger), scales.jobs
+    for mobile in by_priority(mobiles(scales.state), jobs):
+        own, known = objective_of(scales.objective, jobs.get(mobile.name)), standings.get(mobile.name)
         try:
-            decision = _decide(state, mobile, ledger, own, reluctance, standings.get(mobile.name), shared)
+            decision = _decide(scales.state, mobile, draft.ledger, own, scales.reluctance, known, shared)
         except Exception as error:  # noqa: BLE001 (whatever a node's records do to it ends this decision)
             failed[mobile.name] = error
-            if mobile.name in standings:
-                after[mobile.name] = standings[mobile.name]
+            if known is not None:
+                draft.standings[mobile.name] = known
             continue
         if decision.standing is None:
-            impossible.append(mobile.name)
+            draft.impossible.append(mobile.name)
             continue
-        after[mobile.name] = decision.standing
+        draft.standings[mobile.name] = decision.standing
         if decision.tight is not None:
-            promises[mobile.name] = decision.tight
+            draft.promises[mobile.name] = decision.tight
         if decision.plan is not None:
-            changed[mobile.name] = decision.plan
-            ledger = ledger.replaced(mobile.name, decision.loads)
-    return Round(
-        changed=changed,
-        standings=after,
-        impossible=tuple(impossible),
-        failed=failed,
-        prices=prices_of(state, ledger, shared.prices, shared.waits),
-        promises=promises,
-    )
+            draft.changes.append(Change(plan=decision.plan, loads=decision.loads, forced=decision.forced))
+            draft.ledger = draft.ledger.replaced(mobile.name, decision.loads)
+    sound = {name: plan for name, plan in scales.plans.items() if name not in failed}
+    _take_back(draft, replace(scales, plans=sound), standings)
+    return draft
+
+
+def _take_back(draft: _Draft, scales: Scales, standings: Standings) -> None:
+    """Leave plans in force whose changes cost others more than they save."""
+    back = taken_back(scales, draft.changes)
+    for name in back:
+        draft.ledger = draft.ledger.replaced(name, scales.ledger.entries.get(name, {}))
+        draft.standings[name] = standings.get(name, Standing(since=scales.state.now))
+        draft.promises.pop(name, None)
+    draft.changes = [one for one in draft.changes if one.plan.node not in back]
 
 
 def _ledger(state: ClusterState, objective: Objective, failed: dict[str, Exception]) -> Ledger:
@@ -185,7 +215,11 @@ def _decide(
         }
     )
     return _Decision(
-        standing=verdict.standing, plan=plan, loads=choice.best.loads, tight=_tight(choice.best, objective)
+        standing=verdict.standing,
+        plan=plan,
+        loads=choice.best.loads,
+        tight=_tight(choice.best, objective),
+        forced=verdict.forced,
     )
 
 

@@ -49,7 +49,7 @@ def late(plan: Estimate, share: float) -> Estimate:
 def test_the_first_plan_is_put_into_force_at_once(good: Estimate) -> None:
     verdict = decide(None, None, good, 7.0)
 
-    assert verdict == Verdict(standing=Standing(since=7.0), change="the first plan")
+    assert verdict == Verdict(standing=Standing(since=7.0), change="the first plan", forced=True)
 
 
 def test_a_plan_that_cannot_be_carried_out_is_changed_at_once(good: Estimate) -> None:

@@ -116,7 +116,8 @@ def walk(cost: Floats, use: Floats, names: Ints) -> Walk:
         more = need[None, :] - used[:, None]
         more[more <= 0] = np.inf
         worth = spent[:, None] - left
-        worth /= more
+        with np.errstate(over="ignore"):  # an option that is not admitted, and needs next to nothing more
+            worth /= more
         best = worth.argmax(axis=1)
         going = np.flatnonzero(worth[np.arange(len(rows)), best] > 0)
         rows, best, left = rows[going], best[going], left[going]
