@@ -165,6 +165,7 @@ class Fallback(Record):
     sent_bytes: Bytes = 0
     cost: Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)] = 0.0  # weighted seconds of work
     uses: dict[Name, Seconds] = Field(default_factory=dict, max_length=3)  # of each shared node's time
+    wait: Seconds = 0.0  # of `seconds`: until the node itself has a turn for it, as planned
 
 
 class Plan(Record):
@@ -181,6 +182,7 @@ class Plan(Record):
     predicted_shares: dict[Tier, Share] = Field(default_factory=dict)
     reason: Text = ""
     deadline: Seconds = 0.0  # that it was made for
+    wait: Seconds = 0.0  # of `predicted_seconds`: until the node itself has a turn for it
     fallbacks: tuple[Fallback, ...] = Field(default=(), max_length=16)
     mix: dict[Pool, Share] = Field(default_factory=dict)  # that it was made for; empty: as measured
 

@@ -1,9 +1,9 @@
 """Which of a plan's ways a mobile node takes when it must choose for itself: pure.
 
 While a scheduler plans and the plan's nodes are there, the plan holds. Where a node of it is gone, or no
-scheduler is left, or the link that it counts on has stalled since it was made, the node takes the cheapest
-way within the deadline, by its own link as it measures it and by the last prices and waits of the shared
-nodes; where none keeps the deadline, the fastest.
+scheduler is left, or the link that it counts on has stalled since it was made, or too many samples wait for
+the node's own thread, it takes the cheapest way within the deadline, by its own link and queue as they are
+and by the last prices and waits of the shared nodes; where none keeps the deadline, the fastest.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ def route_now(
     link: Callable[[str], LinkReport | None],
     *,
     doubted: bool = False,
+    wait: float = 0.0,
 ) -> Route:
     """Return the way that samples take now.
 
@@ -31,16 +32,21 @@ def route_now(
         prices: the last of each shared node.
         link: what is known of the link to a peer.
         doubted: the plan counts on a link that has stalled since it was made.
+        wait: seconds until the node's own thread is done with what waits for it already.
     """
-    if not plan.fallbacks or (not doubted and scheduled(presence) and _there(plan.route, presence)):
+    holds = not doubted and scheduled(presence) and _there(plan.route, presence)
+    planned = plan.predicted_seconds - plan.wait + (wait if _computes(plan.route) else 0.0)
+    if not plan.fallbacks or (holds and (wait <= plan.wait or planned <= _latest(plan))):
         return plan.route
-    possible = [one for one in plan.fallbacks if _there(one.route, presence)]
+    there = [one for one in plan.fallbacks if _there(one.route, presence)]
+    seconds = [_seconds(one, prices, link, wait) for one in there]
+    possible = [(one, took) for one, took in zip(there, seconds, strict=True) if not holds or took < planned]
     if not possible:
         return plan.route
-    in_time = [one for one in possible if _seconds(one, prices, link) * MARGIN <= plan.deadline]
+    in_time = [one for one, took in possible if took * MARGIN <= plan.deadline]
     if in_time:
         return min(in_time, key=lambda one: _cost(one, prices)).route
-    return min(possible, key=lambda one: _seconds(one, prices, link)).route
+    return min(possible, key=lambda way: way[1])[0].route
 
 
 def scheduled(presence: Presence) -> bool:
@@ -54,8 +60,20 @@ def _there(route: Route, presence: Presence) -> bool:
     return all(birth is not None and birth.state == "ready" for birth in births)
 
 
-def _seconds(one: Fallback, prices: Mapping[str, Price], link: Callable[[str], LinkReport | None]) -> float:
+def _latest(plan: Plan) -> float:
+    """Return the predicted seconds up to which a plan is followed: one may be tight from the beginning."""
+    return max(plan.deadline / MARGIN, (plan.predicted_seconds + plan.deadline) / 2)
+
+
+def _computes(route: Route) -> bool:
+    return bool(route.stages) and route.stages[0].layer > 0
+
+
+def _seconds(
+    one: Fallback, prices: Mapping[str, Price], link: Callable[[str], LinkReport | None], wait: float
+) -> float:
     waits = sum(prices[name].wait for name in one.uses if name in prices)
+    waits += wait - one.wait if _computes(one.route) else 0.0
     if len(one.route.stages) < 2:
         return one.seconds + waits
     seen = link(one.route.stages[1].node) or _UNSEEN

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tierline_broker import CodecUse, ExitReport, Pool
 from tierline_nodes.sight import Sight
 
+VISIT_GAIN = 0.1
 SPEED_SECONDS = 1.0
 """Time constant of the reported speed: a rare check of an idle node counts as much as many samples."""
 
@@ -53,6 +54,15 @@ class Meter:
     exits: dict[int, ExitCounts] = field(default_factory=dict)  # by layer, of those that the bundle knows
     speed: float = 1.0
     last_work: float = 0.0  # when a speed was last observed
+    visit: float = 0.0  # seconds of the worker thread that a sample takes lately; 0 before any
+
+    def visited(self, seconds: float) -> None:
+        """Fold in how long a sample kept the worker thread."""
+        self.visit += (seconds - self.visit) * (VISIT_GAIN if self.visit else 1.0)
+
+    def wait(self, depth: int) -> float:
+        """Return the seconds until so many samples are done, the first of which is half done on average."""
+        return max(0.0, depth - 0.5) * self.visit
 
     def at_exit(self, layer: int) -> ExitCounts:
         """Return the counts of one exit."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -99,13 +100,15 @@ async def _serve_one(node: Node, work: Work) -> None:
 
 
 def _plan_now(node: Node) -> Plan | None:
-    """Return the plan with the way that it takes now, which is another where one of its nodes is gone."""
+    """Return the plan with the way that it takes now, which is another where it cannot be kept."""
     if node.plan is None:
         return None
-    route = route_now(node.plan, node.presence, node.prices, node.sender.link, doubted=_doubted(node))
+    doubted, wait = _doubted(node), node.meter.wait(node.compute.depth)
+    ways = partial(route_now, node.plan, node.presence, node.prices, node.sender.link, doubted=doubted)
+    route = ways(wait=wait)
     if route is node.plan.route:
         return node.plan
-    node.meter.notes["chose-alone"] += 1
+    node.meter.notes["too-busy" if ways() is node.plan.route else "chose-alone"] += 1
     return node.plan.model_copy(update={"route": route})
 
 
@@ -171,6 +174,9 @@ async def _compute(node: Node, visit: Visit, route: Route) -> Ran[Passed]:
     profiled = sum(node.profile.block_seconds[visit.work.layer : ran.value.layer])
     node.meter.served += 1
     node.meter.work_seconds += seconds
+    node.meter.visited(
+        seconds + sum(one.slowed(ran.slowdown) for one in (ran.value.decode, ran.value.encode))
+    )
     _count_coding(node, visit, ran)
     if ran.value.sight is not None:
         node.meter.saw(ran.value.sight)

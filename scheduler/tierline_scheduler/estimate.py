@@ -24,6 +24,7 @@ class Estimate:
 
     Attributes:
         seconds: of a sample that goes all the way, mean.
+        wait: of these, until the mobile node has a turn for it.
         sd: of one such sample.
         least_seconds: the mean with every uncertainty in the plan's favour.
         safe_seconds: within these all are answered but the share that the margin allows to be late.
@@ -39,6 +40,7 @@ class Estimate:
     names: tuple[str, ...]
     candidate: Candidate
     seconds: float
+    wait: float
     sd: float
     least_seconds: float
     safe_seconds: float
@@ -78,6 +80,7 @@ def estimate(option: Option, kept: Limits, costs: Floats, row: int, objective: O
         names=option.names,
         candidate=candidate,
         seconds=seconds,
+        wait=float(figures.nodes.wait[row, 0]),
         sd=sd,
         least_seconds=float(figures.least_seconds[row]),
         safe_seconds=float(spread.quantile(objective.margin)[0]),
@@ -111,6 +114,7 @@ def as_plan(found: Estimate, *, model: str, version: int, reason: str) -> Plan:
         version=version,
         route=as_route(found.candidate, found.names),
         predicted_seconds=min(found.seconds, _LONGEST),
+        wait=min(found.wait, _LONGEST),
         predicted_mean_seconds=min(found.mean_seconds, _LONGEST),
         predicted_cloud_seconds=min(found.cloud_seconds, _LONGEST),
         predicted_accuracy=found.accuracy,

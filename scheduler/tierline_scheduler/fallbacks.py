@@ -21,12 +21,15 @@ from tierline_scheduler.options import (
 )
 from tierline_scheduler.planner import model_of
 from tierline_scheduler.state import ClusterState, NodeState
-from tierline_scheduler.table import tables
+from tierline_scheduler.table import Bools, tables
 from tierline_scheduler.view import Traffic
 
 MOST = 8
-"""Fallbacks that a plan carries, the best first."""
+"""Fallbacks of each kind that a plan carries, the best first."""
 _LONGEST = 86_400.0
+
+Way = tuple[float, tuple[str, ...], Fallback]
+"""What it is expected to cost, over which nodes, and what the plan says of it."""
 
 
 def fallbacks(
@@ -35,19 +38,32 @@ def fallbacks(
     """Return the best way over each choice of nodes, the least expected cost first.
 
     Only what could be carried out at the accuracy floor counts; the deadline is the node's to judge, by its
-    link as it will be then.
+    link and its own queue as they will be then. After these come as many on which it computes nothing itself.
     """
     model = model_of(mobile)
     floor = accuracy_floor(model, objective)
-    found: list[tuple[float, tuple[str, ...], Fallback]] = []
+    best: list[Way] = []
+    sparing: list[Way] = []
     for option in options(state, mobile, tables(model, floor), traffic, objective):
         kept = limits(option, objective, floor)
-        rows = np.flatnonzero(kept.possible & kept.accuracy & kept.battery)
-        if len(rows):
-            costs = expected(option, objective)
-            row = int(rows[costs[rows].argmin()])
-            found.append((float(costs[row]), option.names, _fallback(option, objective, row)))
-    return tuple(one for _, _, one in sorted(found, key=lambda entry: entry[:2])[:MOST])
+        possible = kept.possible & kept.accuracy & kept.battery
+        best += _cheapest(option, objective, possible)
+        sparing += _cheapest(option, objective, possible & (option.table.layer[:, 0] == 0))
+    first, more = ([way[2] for way in sorted(ways, key=_in_order)[:MOST]] for ways in (best, sparing))
+    return (*first, *(one for one in more if one not in first))
+
+
+def _cheapest(option: Option, objective: Objective, admitted: Bools) -> list[Way]:
+    rows = np.flatnonzero(admitted)
+    if not len(rows):
+        return []
+    costs = expected(option, objective)
+    row = int(rows[costs[rows].argmin()])
+    return [(float(costs[row]), option.names, _fallback(option, objective, row))]
+
+
+def _in_order(way: Way) -> tuple[float, tuple[str, ...]]:
+    return way[:2]
 
 
 def prices_of(
@@ -85,4 +101,5 @@ def _fallback(option: Option, objective: Objective, row: int) -> Fallback:
         sent_bytes=int(figures.crossing.received_bytes[row, 1]) if option.hops else 0,
         cost=float(cost(option, objective)[row]),
         uses={name: float(figures.work[row, k]) for k, name in enumerate(option.names) if k},
+        wait=min(float(figures.nodes.wait[row, 0]), _LONGEST),
     )

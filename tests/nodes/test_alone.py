@@ -56,12 +56,18 @@ def presence(**states: str) -> Presence:
 
 
 def choose(
-    there: Presence, *, prices: Any = None, rate: float = 1e6, plan: Plan = PLAN, doubted: bool = False
+    there: Presence,
+    *,
+    prices: Any = None,
+    rate: float = 1e6,
+    plan: Plan = PLAN,
+    doubted: bool = False,
+    wait: float = 0.0,
 ) -> Route:
     def link(peer: str) -> LinkReport:
         return LinkReport(peer=peer, bytes_per_second=rate, rtt=0.01, age=0.0, observations=1)
 
-    return route_now(plan, there, prices or {}, link, doubted=doubted)
+    return route_now(plan, there, prices or {}, link, doubted=doubted, wait=wait)
 
 
 def test_while_a_scheduler_plans_the_plan_holds() -> None:
@@ -103,3 +109,35 @@ def test_alone_a_link_that_breaks_down_leaves_the_fastest_way() -> None:
     assert choose(presence(planner="lost"), rate=1e3) == ALONE.route
     tight = PLAN.model_copy(update={"deadline": 0.05})
     assert choose(presence(planner="lost"), plan=tight) == CLOUD.route
+
+
+def test_a_node_on_which_too_many_wait_takes_another_way_until_there_is_room() -> None:
+    here = PLAN.model_copy(update={"route": ALONE.route, "predicted_seconds": 0.3, "wait": 0.1})
+    slow = way("phone", seconds=0.3).model_copy(update={"wait": 0.1})
+    passes = CLOUD.model_copy(update={"route": passing("cloud")})
+    busy = here.model_copy(update={"fallbacks": (slow, NEAR, passes)})
+
+    assert choose(presence(), plan=busy, wait=0.1) is busy.route
+    assert choose(presence(), plan=busy, wait=0.2) is busy.route  # 0.4 s of 0.5
+    assert choose(presence(), plan=busy, wait=0.25) == NEAR.route  # it computes here, but little
+    assert choose(presence(), plan=busy, wait=0.4) == passes.route  # costs more, and waits for nobody here
+
+
+def test_a_node_on_which_too_many_wait_stays_where_no_way_is_faster() -> None:
+    here = PLAN.model_copy(
+        update={"route": ALONE.route, "predicted_seconds": 0.3, "wait": 0.1, "fallbacks": (ALONE, NEAR)}
+    )
+
+    assert choose(presence(), plan=here, wait=2.0, rate=1e2) is here.route
+    assert choose(presence(), plan=here, wait=2.0) == NEAR.route  # late as well, by less
+
+
+def test_a_plan_that_is_tight_from_the_beginning_is_followed() -> None:
+    tight = PLAN.model_copy(update={"predicted_seconds": 0.48, "wait": 0.05})
+
+    assert choose(presence(), plan=tight, wait=0.055) is tight.route
+
+
+def passing(name: str) -> Route:
+    stages = [stage.model_copy(update={"layer": k}) for k, stage in enumerate(route("phone", name).stages)]
+    return Route(stages=tuple(stages))
