@@ -89,6 +89,9 @@ class _Desk:
             self.margins = hear_outcomes(self.margins, record, self.state, self.objective, self.promises)
         if isinstance(record, Birth | Profile | Order) or _is_urgent(record) or _is_news(record, known):
             self.wake.set()
+        if self.state.crowds > known.crowds:
+            _log.info("crowd_seen", times=round(known.crowd.factor, 2))
+            self.wake.set()
 
     def _is_outdated(self, plan: Plan) -> bool:
         """Whether somebody put an old plan, or another of the same version, in the place of ours."""

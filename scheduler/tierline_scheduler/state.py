@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from tierline_broker import Birth, LinkReport, Order, Plan, Profile, Requirement, Telemetry, Tier
 from tierline_scheduler.counting import Count, count
+from tierline_scheduler.crowds import Crowd, raised, settled
+from tierline_scheduler.crowds import watch as watch_crowd
 from tierline_scheduler.errors import RefusedError
 from tierline_scheduler.mix import Mix, Watch, watch
 from tierline_scheduler.model import Model, read_card
@@ -85,6 +87,8 @@ class ClusterState:
         plans: the ones in force, by mobile node.
         orders: what operators want of nodes.
         requirements: what clients ask for, and until when on our clock.
+        crowd: the evidence that more requests than usual come to all.
+        crowds: how many came so far.
     """
 
     now: float = 0.0
@@ -92,6 +96,8 @@ class ClusterState:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     orders: Mapping[str, Order] = field(default_factory=dict)
     requirements: Mapping[str, tuple[Requirement, float]] = field(default_factory=dict)
+    crowd: Crowd = field(default_factory=Crowd)
+    crowds: int = 0
 
 
 FoldedRecord = Birth | Profile | Telemetry | Plan | Order | Requirement
@@ -128,7 +134,22 @@ def apply(state: ClusterState, record: FoldedRecord, now: float) -> ClusterState
                 # Of a life whose birth is still under way, or has ended: the next report comes in a second.
                 return state
             node = _reported(known, record, now)
-    return replace(state, nodes={**state.nodes, record.node: node})
+            if node.tier is Tier.MOBILE and not record.early:
+                watched = watch_crowd(state.crowd, node.name, known.arrivals, record.arrival_rate)
+                state = replace(state, crowd=watched)
+    state = replace(state, nodes={**state.nodes, record.node: node})
+    return _crowded(state) if state.crowd.here else state
+
+
+def _crowded(state: ClusterState) -> ClusterState:
+    """Return the state in which a crowd has come to all mobile nodes that had requests before."""
+    nodes = {
+        name: replace(node, arrivals=raised(node.arrivals, state.crowd))
+        if node.tier is Tier.MOBILE and node.arrivals is not None and settled(node.arrivals)
+        else node
+        for name, node in state.nodes.items()
+    }
+    return replace(state, nodes=nodes, crowd=Crowd(), crowds=state.crowds + 1)
 
 
 def expire(state: ClusterState, now: float, *, silence: float) -> ClusterState:
