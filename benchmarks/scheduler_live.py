@@ -1,18 +1,21 @@
-"""Plans under fire, on real processes: the link collapses, a crowd comes, the edge is killed.
+"""Plans under fire, on real processes: the link collapses, crowds come, the edge is killed.
 
-One deployment each, of the image workload: requests at a steady rate, a blow in the middle, and how long
-until there is a new plan and nearly all answers are in time again. The rows go into results/scheduler.json.
+One deployment each: requests at a steady rate, a blow in the middle, and how long until there is a new plan
+and nearly all answers are in time again. One phone and the image workload meet every blow; a crowd, which is
+many, also comes to four phones and the text workload, whose plans share an edge that has no room for twice
+as many. The rows go into results/scheduler.json.
 """
 
 import asyncio
 import json
 import os
-import random
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from _live_scenes import AFTER, BLOWS, BUSY, ENOUGH, NOTHING, SLACK, Case, Pace, Scene, requests_of
 
 from tierline.logs import be_quiet
 from tierline_broker import Tier
@@ -20,34 +23,18 @@ from tierline_replay import (
     Deployment,
     Live,
     Outcome,
-    Request,
     Sample,
-    World,
     deployment,
     drive,
-    poisson,
     read_samples,
     start_scheduler,
 )
 
-BLOWS = {"link collapse to a fiftieth": 0.5, "flash crowd x2": 0.0, "edge killed": 0.5}
-"""The blows, and the balance of the plans that each meets: where waiting counts, plans rely on link and edge,
-and where cloud work does, on the phone, for which a crowd is then too much."""
-NOTHING = "nothing"
-RATE, DEADLINE, PATIENCE = 1.5, 1.0, 10.0  # on a machine that is quick enough
-BUSY = 0.5  # of the phone if it did all by itself, at most
-SLACK = 3.5  # the deadline by its time for one sample, at least
-CALM, AFTER = 12.0, 20.0  # seconds
-WINDOW, ENOUGH = 3.0, 0.95  # attainment is looked at over so many seconds
+PATIENCE = 10.0
+WINDOW = 3.0  # seconds over which attainment is looked at
 ROUND = 1.0
 RUNS, TRIES = 3, 3
 STILL = 0.15  # seconds for which this program itself is not served: what happens then is the machine's doing
-WORLD = World(
-    name="a phone, an edge twice as slow as the cloud",
-    slowdown={Tier.MOBILE: 7.0, Tier.EDGE: 2.0, Tier.CLOUD: 1.0},
-    uplink=5e5,
-    rtt={Tier.EDGE: 0.01, Tier.CLOUD: 0.03},
-)
 
 Row = dict[str, Any]
 
@@ -75,29 +62,6 @@ class Fared:
     left_out: int
 
 
-@dataclass(frozen=True)
-class Pace:
-    """What the machine bears: requests a second, and seconds in which they can be answered come what may."""
-
-    rate: float
-    deadline: float
-
-
-@dataclass(frozen=True)
-class Case:
-    """What one run meets: a blow, requests, and how nearly all `nearly all` is on this machine."""
-
-    blow: str
-    requests: Sequence[Request]
-    pace: "Pace"
-    enough: float = ENOUGH
-
-    @property
-    def struck(self) -> float:
-        """When the blow falls: as the first request after the calm comes, so that somebody meets it."""
-        return next(one.due for one in self.requests if one.due >= CALM)
-
-
 def say(line: str) -> None:
     """Tell how it goes."""
     print(line, file=sys.stderr, flush=True)
@@ -105,41 +69,50 @@ def say(line: str) -> None:
 
 async def suffer(case: Case, samples: Sequence[Sample]) -> Fared:
     """Run a deployment through one blow."""
-    live = Live(tell=say)
-    async with deployment("image", WORLD, live) as deployed:
+    live, pace = Live(tell=say), case.pace
+    async with deployment(case.scene.bundle, pace.world, live, phones=case.scene.phones) as deployed:
         await warm_up(deployed, samples)
-        deadline, balance = case.pace.deadline, BLOWS.get(case.blow, 0.5)
-        await start_scheduler(deployed, deadline=deadline, rate=case.pace.rate, balance=balance)
+        deadline, balance = pace.deadline, BLOWS.get(case.blow, (case.scene, 0.5))[1]
+        await start_scheduler(deployed, deadline=deadline, rate=pace.rate, balance=balance)
         live.started = asyncio.get_running_loop().time() + 0.5
         async with asyncio.TaskGroup() as tasks:
             still: list[tuple[float, float]] = []
             watch = tasks.create_task(watch_machine(live.started, still), name="machine")
             tasks.create_task(strike(case, deployed, live), name="blow")
-            await drive(deployed.client, case.requests, live, entry=Tier.MOBILE.value, patience=PATIENCE)
+            async with asyncio.TaskGroup() as phones:
+                for name, requests in zip(deployed.phones, case.requests, strict=True):
+                    phones.create_task(
+                        drive(deployed.client, requests, live, entry=name, patience=PATIENCE), name=name
+                    )
             watch.cancel()
         found = judge(live, case, still)
-        plans = [(round(one.at - case.struck, 2), one.plan.reason[:90]) for one in live.plans]
+        plans = [(round(one.at - case.struck, 2), one.plan.node, one.plan.reason[:90]) for one in live.plans]
         say(f"{case.blow}: {found}; deadline {deadline} s; plans {plans}")
         return found
 
 
-async def warm_up(deployed: Deployment, samples: Sequence[Sample]) -> float:
-    """Have every tier answer, so that nobody's first sample counts; return the phone's seconds for one."""
-    taken = []
+async def warm_up(deployed: Deployment, samples: Sequence[Sample]) -> dict[Tier, float]:
+    """Have everybody answer, so that nobody's first sample counts; return each tier's seconds for one."""
+    taken: dict[Tier, list[float]] = {tier: [] for tier in Tier}
     for sample in samples[:5]:
-        for tier in Tier:
-            found = await deployed.client.infer(sample.data, deadline=30.0, tier=tier, node=Tier.MOBILE.value)
-            if tier is Tier.MOBILE:
-                taken.append(sum(step.compute for step in found.steps))
-    return sorted(taken)[len(taken) // 2]
+        for phone in deployed.phones:
+            for tier in Tier:
+                found = await deployed.client.infer(sample.data, deadline=30.0, tier=tier, node=phone)
+                taken[tier].append(sum(step.compute for step in found.steps))
+    return {tier: sorted(seconds)[len(seconds) // 2] for tier, seconds in taken.items()}
 
 
-async def pace_of(samples: Sequence[Sample]) -> Pace:
+async def pace_of(scene: Scene, samples: Sequence[Sample]) -> Pace:
     """Return what this machine bears now."""
-    async with deployment("image", WORLD, Live(tell=say)) as deployed:
-        phone = await warm_up(deployed, samples)
-    pace = Pace(rate=min(RATE, BUSY / phone), deadline=round(max(DEADLINE, SLACK * phone), 2))
-    say(f"the phone takes {phone:.3f} s for a sample: {pace}")
+    async with deployment(scene.bundle, scene.world, Live(tell=say)) as deployed:
+        taken = await warm_up(deployed, samples)
+    phone, world = taken[Tier.MOBILE], scene.world
+    rate = min(scene.rate, BUSY / phone)
+    if scene.full is not None:
+        slower = max(1.0, scene.full / (scene.phones * rate) / taken[Tier.CLOUD])
+        world = replace(world, slowdown={**world.slowdown, Tier.EDGE: slower})
+    pace = Pace(rate=rate, deadline=round(max(scene.deadline, SLACK * phone), 2), world=world)
+    say(f"a sample takes { ({str(tier): round(one, 4) for tier, one in taken.items()}) } s: {pace}")
     return pace
 
 
@@ -153,25 +126,12 @@ async def watch_machine(started: float, still: list[tuple[float, float]]) -> Non
             still.append((asked - started, loop.time() - started))
 
 
-def requests_of(blow: str, samples: Sequence[Sample], rate: float, seed: int) -> list[Request]:
-    """Return the requests of a run; in a crowd there are twice as many after the blow."""
-    times = list(poisson(round(rate * (CALM + AFTER)), rate, seed))
-    if blow.startswith("flash"):
-        more = [CALM + at for at in poisson(round(rate * AFTER), rate, seed + 1000)]
-        times = sorted(times + more)
-    shuffled = random.Random(seed).sample(list(samples), len(samples))
-    return [
-        Request(index=index, due=due, sample=shuffled[index % len(shuffled)])
-        for index, due in enumerate(times)
-    ]
-
-
 async def strike(case: Case, deployed: Deployment, live: Live) -> None:
     """Deal the blow when its time has come."""
     assert live.started is not None
     await asyncio.sleep(live.started + case.struck - asyncio.get_running_loop().time())
     if case.blow.startswith("link"):
-        deployed.nodes[Tier.MOBILE].say({"uplink_bytes_per_second": WORLD.uplink / 50})
+        deployed.nodes[Tier.MOBILE].say({"uplink_bytes_per_second": case.scene.uplink / 50})
     if case.blow.startswith("edge"):
         deployed.supervisor.unwatch()
         os.kill(deployed.nodes[Tier.EDGE].pid, signal.SIGKILL)
@@ -187,7 +147,7 @@ def judge(live: Live, case: Case, still: Sequence[tuple[float, float]]) -> Fared
     return Fared(
         rounds=plans[0] / ROUND if plans else again / ROUND,
         recovery=again,
-        lost=len(case.requests) - sum(one.answered for one in live.outcomes),
+        lost=sum(map(len, case.requests)) - sum(one.answered for one in live.outcomes),
         late=late_share(after, deadline),
         calm=late_share([one for one in fair if one.request.due < case.struck], deadline),
         degraded=sum(one.result is not None and one.result.degraded for one in after) / max(1, len(after)),
@@ -222,34 +182,35 @@ def recovery(after: Sequence[Outcome], case: Case) -> float:
     return last
 
 
-def rows(found: dict[str, list[Fared]]) -> list[Row]:
-    """Return three figures of each blow."""
-    made = []
-    without = [one.late for one in found.pop(NOTHING)]
-    for blow, many in found.items():
-        what = (
-            ("rounds until a new plan", [one.rounds for one in many], 2.0, "rounds"),
-            ("requests without an answer", [float(one.lost) for one in many], 0.0, "requests"),
-            ("seconds until 95 % are in time again", [one.recovery for one in many], 10.0, "s"),
-        )
-        for claim, values, reach, unit in what:
-            made.append(
-                {
-                    "claim": f"live, {blow}: {claim}",
-                    "value": sorted(values)[len(values) // 2],
-                    "reach": reach,
-                    "better": "lower",
-                    "unit": unit,
-                    "spread": [min(values), max(values)],
-                    "runs": len(values),
-                    "late": [one.late for one in many],
-                    "late_before": [one.calm for one in many],
-                    "late_without": without,
-                    "degraded": [one.degraded for one in many],
-                    "left_out": [one.left_out for one in many],
-                }
-            )
-    return made
+def rows(blow: str, many: Sequence[Fared], without: Fared, pace: Pace) -> list[Row]:
+    """Return three figures of a blow."""
+    what = (
+        ("rounds until a new plan", [one.rounds for one in many], 2.0, "rounds"),
+        ("requests without an answer", [float(one.lost) for one in many], 0.0, "requests"),
+        ("seconds until 95 % are in time again", [one.recovery for one in many], 10.0, "s"),
+    )
+    told = {
+        "late": [one.late for one in many],
+        "late_before": [one.calm for one in many],
+        "late_without": without.late,
+        "degraded": [one.degraded for one in many],
+        "left_out": [one.left_out for one in many],
+        "rate": pace.rate,
+        "deadline": pace.deadline,
+    }
+    return [
+        {
+            "claim": f"live, {blow}: {claim}",
+            "value": sorted(values)[len(values) // 2],
+            "reach": reach,
+            "better": "lower",
+            "unit": unit,
+            "spread": [min(values), max(values)],
+            "runs": len(values),
+        }
+        | told
+        for claim, values, reach, unit in what
+    ]
 
 
 async def settled(case: Case, samples: Sequence[Sample]) -> Fared:
@@ -262,26 +223,36 @@ async def settled(case: Case, samples: Sequence[Sample]) -> Fared:
     return found
 
 
-async def measure(*, quick: bool) -> list[Row]:
-    """Deal every blow, several times, and find out first how the same requests fare without any."""
-    samples = await read_samples("image", count=20, seed=0)
-    found: dict[str, list[Fared]] = {}
-    pace = await pace_of(samples)
-    for seed in range(1 if quick else RUNS):
-        requests = requests_of(NOTHING, samples, pace.rate, seed)
-        without = await settled(Case(NOTHING, requests, pace), samples)
-        for blow in BLOWS:
-            requests = requests_of(blow, samples, pace.rate, seed)
-            case = Case(blow, requests, pace, ENOUGH * (1 - without.late))
-            found.setdefault(blow, []).append(await settled(case, samples))
-        found.setdefault(NOTHING, []).append(without)
-    return [one | {"rate": pace.rate, "deadline": pace.deadline} for one in rows(found)]
+async def measure(*, quick: bool, only: str = "") -> list[Row]:
+    """Deal every blow, several times."""
+    made: list[Row] = []
+    for scene in dict.fromkeys(scene for blow, (scene, _) in BLOWS.items() if only in blow):
+        blows = [blow for blow, (whom, _) in BLOWS.items() if whom == scene and only in blow]
+        made += await measured(scene, blows, runs=1 if quick else RUNS)
+    return made
+
+
+async def measured(scene: Scene, blows: Sequence[str], *, runs: int) -> list[Row]:
+    """Deal blows to one scene, having found out how the same requests fare without any."""
+    samples = await read_samples(scene.bundle, count=20 * scene.phones, seed=0)
+    pace = await pace_of(scene, samples)
+
+    def case(blow: str, seed: int, enough: float = ENOUGH) -> Case:
+        return Case(blow, scene, requests_of(blow, scene, samples, pace.rate, seed), pace, enough)
+
+    without = await settled(case(NOTHING, 0), samples)
+    made: list[Row] = []
+    for blow in blows:
+        cases = [case(blow, seed, ENOUGH * (1 - without.late)) for seed in range(runs)]
+        made += rows(blow, [await settled(one, samples) for one in cases], without, pace)
+    return made
 
 
 def main() -> int:
     """Measure and print the rows."""
     be_quiet()
-    print(json.dumps(asyncio.run(measure(quick="--quick" in sys.argv[1:]))))
+    named = [word for word in sys.argv[1:] if not word.startswith("-")]
+    print(json.dumps(asyncio.run(measure(quick="--quick" in sys.argv[1:], only=" ".join(named)))))
     return 0
 
 

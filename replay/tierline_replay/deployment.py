@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ _PLAN_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What is running; nodes are called like their tier.
+    """What is running; nodes are called like their tier, and further phones `mobile-2` and so on.
 
     Attributes:
         broker: the broker.
@@ -32,7 +32,8 @@ class Deployment:
         site: the deployment's name on it, which nobody else uses.
         client: connected to it.
         nodes: by tier, to be told of changed conditions.
-        planned: set once the mobile node has a plan.
+        planned: set once every mobile node has a plan.
+        phones: the names of all mobile nodes.
     """
 
     broker: Broker
@@ -41,11 +42,18 @@ class Deployment:
     client: Client
     nodes: Mapping[Tier, Child]
     planned: asyncio.Event
+    phones: tuple[str, ...] = (Tier.MOBILE.value,)
 
 
 @asynccontextmanager
 async def deployment(
-    bundle: str, world: World, live: Live, *, url: str | None = None, bench_clock: bool = False
+    bundle: str,
+    world: World,
+    live: Live,
+    *,
+    url: str | None = None,
+    bench_clock: bool = False,
+    phones: int = 1,
 ) -> AsyncGenerator[Deployment]:
     """Run everything but the scheduler for as long as the block lasts; entered when all nodes are ready.
 
@@ -55,6 +63,7 @@ async def deployment(
         live: is kept up to date.
         url: of a broker that is there; None: one of our own.
         bench_clock: stamp messages with the clock of this machine.
+        phones: how many mobile nodes share edge and cloud; all under the same conditions.
 
     Raises:
         ChildError: a node ended by itself.
@@ -70,25 +79,32 @@ async def deployment(
     ):
         live.tell(f"{broker.kind} broker is up; one node for each tier is loading {bundle}")
         nodes = {
-            tier: await supervisor.start(tier.value, _node(tier, site, bundle, world) + flags)
+            tier: await supervisor.start(tier.value, _node(tier, tier.value, site, bundle, world) + flags)
             for tier in Tier
         }
-        for tier, line in lines(world).items():
-            nodes[tier].say(line)
+        names = (Tier.MOBILE.value, *(f"{Tier.MOBILE}-{k}" for k in range(2, phones + 1)))
+        more = [
+            await supervisor.start(name, _node(Tier.MOBILE, name, site, bundle, world) + flags)
+            for name in names[1:]
+        ]
+        told = lines(world)
+        for child, tier in (*((nodes[tier], tier) for tier in Tier), *((one, Tier.MOBILE) for one in more)):
+            child.say(told[tier])
         async with (
             connect_client(broker.url, site=site, bench_clock=bench_clock) as client,
-            watching(broker.url, site=site, mobile=Tier.MOBILE.value, live=live) as planned,
+            watching(broker.url, site=site, mobiles=names, live=live) as planned,
         ):
-            await _until_ready(client)
+            await _until_ready(client, names)
             yield Deployment(
-                broker=broker, supervisor=supervisor, site=site, client=client, nodes=nodes, planned=planned
-            )
+                broker=broker, supervisor=supervisor, site=site, client=client, nodes=nodes, planned=planned,
+                phones=names,
+            )  # fmt: skip
 
 
 async def start_scheduler(
     deployed: Deployment, *, deadline: float, rate: float, balance: float = 0.0
 ) -> None:
-    """Start the scheduler and return when the mobile node has a plan.
+    """Start the scheduler and return when every mobile node has a plan.
 
     Args:
         deployed: what it plans for.
@@ -112,10 +128,10 @@ async def start_scheduler(
         raise StartError(f"the scheduler made no plan within {_PLAN_SECONDS:g} s; try again") from None
 
 
-def _node(tier: Tier, site: str, bundle: str, world: World) -> list[str]:
+def _node(tier: Tier, name: str, site: str, bundle: str, world: World) -> list[str]:
     room = ["--max-layer", str(PHONE_HOLDS[bundle])] if tier is Tier.MOBILE and bundle in PHONE_HOLDS else []
     return [
-        "tierline", "node", "--tier", tier.value, "--name", tier.value, "--site", site, "--bundle", bundle,
+        "tierline", "node", "--tier", tier.value, "--name", name, "--site", site, "--bundle", bundle,
         "--slowdown", str(world.slowdown[tier]), "--emulate", "-", *room,
     ]  # fmt: skip
 
@@ -126,14 +142,21 @@ async def _watch(broker: Broker) -> None:
         raise ReplayError(f"the {broker.kind} broker ended by itself with code {code}; try again")
 
 
-async def _until_ready(client: Client) -> None:
+async def _until_ready(client: Client, phones: Sequence[str]) -> None:
+    wanted = {*phones, *(tier.value for tier in Tier)}
+    told = asyncio.Event()
+    client.presence.listeners.append(lambda *_: told.set())
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            for tier in Tier:
-                await client.presence.wait_for(tier)
+            while not wanted <= _there(client):
+                told.clear()
+                await told.wait()
     except TimeoutError:
-        there = {birth.tier for birth in client.presence.ready()}
-        missing = ", ".join(tier for tier in Tier if tier not in there)
+        missing = ", ".join(sorted(wanted - _there(client)))
         raise StartError(
             f"not ready within {_READY_SECONDS:g} s: {missing}; is this machine very busy? Try again"
         ) from None
+
+
+def _there(client: Client) -> set[str]:
+    return {birth.node for birth in client.presence.ready()}

@@ -29,7 +29,7 @@ class Live:
         births: the last of each node.
         profiles: of each node.
         telemetry: the last of each node.
-        plans: of the mobile node, in order.
+        plans: of the mobile nodes, in order.
         outcomes: of both kinds, in order of ending.
     """
 

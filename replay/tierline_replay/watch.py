@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 
 from tierline_broker import (
@@ -22,13 +22,15 @@ from tierline_replay.live import Live, PlanSeen
 
 
 @asynccontextmanager
-async def watching(url: str, *, site: str, mobile: str, live: Live) -> AsyncGenerator[asyncio.Event]:
-    """Keep `live` up to date for as long as the block lasts; yields what is set once there is a plan.
+async def watching(
+    url: str, *, site: str, mobiles: Collection[str], live: Live
+) -> AsyncGenerator[asyncio.Event]:
+    """Keep `live` up to date for as long as the block lasts; yields what is set once all have plans.
 
     Args:
         url: of the broker.
         site: the deployment on it.
-        mobile: the node whose plans count.
+        mobiles: the nodes whose plans count.
         live: what is written to.
     """
     planned = asyncio.Event()
@@ -37,12 +39,12 @@ async def watching(url: str, *, site: str, mobile: str, live: Live) -> AsyncGene
         session.subscribe(NODE) as births,
         session.subscribe(PROFILE) as profiles,
         session.subscribe(TELEMETRY) as telemetry,
-        session.subscribe(PLAN, mobile) as plans,
+        session.subscribe(PLAN) as plans,
         running(
             _births(births, live),
             _profiles(profiles, live),
             _telemetry(telemetry, live),
-            _plans(plans, live, planned),
+            _plans(plans, live, mobiles, planned),
             name="watch",
         ),
     ):
@@ -79,10 +81,18 @@ async def _telemetry(telemetry: Subscription[Telemetry], live: Live) -> None:
         live.telemetry[report.node] = report
 
 
-async def _plans(plans: Subscription[Plan], live: Live, planned: asyncio.Event) -> None:
+async def _plans(
+    plans: Subscription[Plan], live: Live, mobiles: Collection[str], planned: asyncio.Event
+) -> None:
     loop = asyncio.get_running_loop()
+    waiting = set(mobiles)
     async for plan in plans:
+        if plan.node not in mobiles:
+            continue
         at = loop.time() - live.started if live.started is not None else -1.0
         live.plans.append(PlanSeen(at=at, plan=plan))
-        live.tell(f"plan {plan.version}: {route_in_words(plan)} ({plan.reason})")
-        planned.set()
+        whose = f" of {plan.node}" if len(mobiles) > 1 else ""
+        live.tell(f"plan {plan.version}{whose}: {route_in_words(plan)} ({plan.reason})")
+        waiting.discard(plan.node)
+        if not waiting:
+            planned.set()
