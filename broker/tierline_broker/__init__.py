@@ -48,11 +48,12 @@ from tierline_broker.requiring import Tally, requiring
 from tierline_broker.sender import Link, Sender, Sent, open_sender
 from tierline_broker.server import choose_broker, is_loopback, serve
 from tierline_broker.session import Session
-from tierline_broker.steering import LEADER_NAME, Leader, Order, Price, Requirement
+from tierline_broker.steering import LEADER_NAME, Leader, Learnt, Order, Price, Requirement
 from tierline_broker.subscription import Subscription
 from tierline_broker.topics import (
     CREDIT,
     LEADER,
+    LEARNT,
     NODE,
     ORDER,
     PLAN,
@@ -74,6 +75,7 @@ __all__ = [
     "CREDIT",
     "LEADER",
     "LEADER_NAME",
+    "LEARNT",
     "MAX_MESSAGE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "NODE",
@@ -108,6 +110,7 @@ __all__ = [
     "Failure",
     "Fallback",
     "Leader",
+    "Learnt",
     "Link",
     "LinkReport",
     "ModelCard",

@@ -56,3 +56,14 @@ class Price(Record):
     wait: Seconds  # mean, until a sample is served
     price: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0  # seconds of work a busy second
     busy: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0  # share of its time, as planned
+
+
+class Learnt(Record):
+    """What a scheduler has learnt and another, or itself in its next life, is to go on with (retained)."""
+
+    node: Name  # who learnt it
+    version: Count  # greater than that of any earlier one
+    # Standard deviations kept free before the deadline, by network class.
+    margins: dict[
+        Annotated[str, Field(max_length=16)], Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+    ] = Field(default_factory=dict, max_length=16)

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from tierline_broker.cards import Profile
 from tierline_broker.errors import RecordError
 from tierline_broker.records import Birth, Credit, Plan, Record, Result, Telemetry, Work
-from tierline_broker.steering import Leader, Order, Price, Requirement
+from tierline_broker.steering import Leader, Learnt, Order, Price, Requirement
 
 R = TypeVar("R", bound=Record)
 
@@ -38,6 +38,7 @@ ORDER = Topic("order", Order, qos=1, retain=True, owner="node")
 REQUIREMENT = Topic("requirement", Requirement, qos=1, retain=True, owner="client")
 LEADER = Topic("leader", Leader, qos=1, retain=True)
 PRICE = Topic("price", Price, qos=1, retain=True, owner="node")
+LEARNT = Topic("learnt", Learnt, qos=1, retain=True)
 CREDIT = Topic("credit", Credit, qos=0, retain=False, owner="sender")
 WORK = Topic("work", Work, qos=1, retain=False)
 RESULT = Topic("result", Result, qos=1, retain=False)
@@ -51,6 +52,7 @@ TOPICS: tuple[Topic[Any], ...] = (
     REQUIREMENT,
     LEADER,
     PRICE,
+    LEARNT,
     CREDIT,
     WORK,
     RESULT,

@@ -46,6 +46,10 @@ class Margins:
     told: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
 
 
+CLASSES = frozenset({"unknown", *(f"1e{power}" for power in range(3, 8))})
+"""Every class that `network_class` knows."""
+
+
 def network_class(node: NodeState) -> str:
     """Return the class of a mobile node's network: the power of ten of its bytes per second."""
     best = max((link.rate.value for link in node.links.values()), default=0.0)

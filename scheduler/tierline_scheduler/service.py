@@ -13,6 +13,7 @@ import structlog
 from tierline_broker import (
     LEADER,
     LEADER_NAME,
+    LEARNT,
     NODE,
     ORDER,
     PLAN,
@@ -22,6 +23,7 @@ from tierline_broker import (
     TELEMETRY,
     Birth,
     Leader,
+    Learnt,
     Order,
     Plan,
     Price,
@@ -39,6 +41,7 @@ from tierline_scheduler.followed import followed
 from tierline_scheduler.leadership import Office, claim, hear, meet
 from tierline_scheduler.margins import Margins
 from tierline_scheduler.margins import hear as hear_outcomes
+from tierline_scheduler.memory import Memory
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.rounds import Round, Standings, run_round
 from tierline_scheduler.slowloop import SlowLoop
@@ -65,13 +68,17 @@ class _Desk:
         self.counters: Counter[str] = Counter()
         self.wake = asyncio.Event()
         self.margins = Margins()
+        self.memory = Memory()
         self.promises: Mapping[str, bool] = {}
 
-    def fold(self, record: FoldedRecord | Leader) -> None:
+    def fold(self, record: FoldedRecord | Leader | Learnt) -> None:
         """Take in one record; one that cannot be planned with is counted, logged and left out."""
         now = asyncio.get_running_loop().time()
         if isinstance(record, Leader):
             self.office = hear(self.office, record, now)
+            return
+        if isinstance(record, Learnt):
+            self.margins = self.memory.hear(record, self.margins, leading=self.leading)
             return
         if isinstance(record, Birth) and record.role == "scheduler":
             self.office = meet(self.office, record)
@@ -111,7 +118,7 @@ def _is_urgent(record: FoldedRecord) -> bool:
     return isinstance(record, Telemetry) and record.early
 
 
-_FOLLOWED = (PLAN, NODE, LEADER, ORDER, REQUIREMENT, PROFILE, TELEMETRY)
+_FOLLOWED = (PLAN, LEARNT, NODE, LEADER, ORDER, REQUIREMENT, PROFILE, TELEMETRY)
 """What the scheduler reads: plans first, so that their versions are known before anybody is planned for."""
 
 
@@ -171,6 +178,7 @@ async def _decide(desk: _Desk, slow: SlowLoop, session: Session, config: Schedul
         if await _leads(desk, session, config):
             await _renew(desk, session, everything=fresh)
             await _round(desk, slow, session, config)
+            await desk.memory.keep(session, config.name, desk.margins, again=fresh)
         await asyncio.sleep(_BREATH)
         try:
             async with asyncio.timeout(max(0.0, config.round_seconds - _BREATH)):

@@ -20,6 +20,7 @@ def test_every_kind_has_one_topic_and_the_agreed_quality_of_service():
         "requirement": (1, True),
         "leader": (1, True),
         "price": (1, True),
+        "learnt": (1, True),
         "telemetry": (0, False),
         "credit": (0, False),
         "work": (1, False),

@@ -14,8 +14,8 @@ PUBLIC = {
         Answered Client InferenceError connect load split
     """,
     "tierline_broker": """
-        CREDIT Fallback LEADER LEADER_NAME Leader ORDER Order PRICE Price REQUIREMENT Requirement requiring
-        Tally
+        CREDIT Fallback LEADER LEADER_NAME LEARNT Leader Learnt ORDER Order PRICE Price REQUIREMENT
+        Requirement requiring Tally
         MAX_MESSAGE_BYTES MAX_PAYLOAD_BYTES NODE PLAN PROBE PROFILE RAW_INPUT RESULT ROOT TELEMETRY
         TOPICS WIRE_VERSION WORK Address AddressError Answer Birth Broker BrokerError Client CodecCost
         CodecUse ConnectError ExitCard ExitReport PoolCard
