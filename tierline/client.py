@@ -1,5 +1,6 @@
 """The Python face: a connection to a deployment, and answers with the facts of their way."""
 
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -87,9 +88,10 @@ class Client:
             node=node,
         )
         seconds = time.monotonic() - started
-        if result.steps and tier is None:
+        entered = node or (result.steps[0].node if result.steps else None)
+        if entered is not None and tier is None:
             for tally in self._tallies:
-                tally.add(result.steps[0].node, seconds)
+                tally.add(entered, seconds if result.answer is not None else math.inf)
         return _answered(result, seconds)
 
     @asynccontextmanager
@@ -103,7 +105,8 @@ class Client:
     ) -> AsyncGenerator[None]:
         """Have plans made for what this client needs, while the block lasts.
 
-        With a deadline the scheduler is told how many answers were late, and plans learn from that.
+        With a deadline the scheduler is told how many answers were late or never came, and plans learn from
+        that.
 
         Args:
             deadline: seconds within which samples that go all the way are to be answered.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierline_broker import Tier, running
+from tierline_broker import Requirement, Tally, Tier, requiring, running
 from tierline_replay.arrivals import poisson, stretched
 from tierline_replay.calibrate import Pace, deadline_for, least_uplink, measure_pace, rate_for
 from tierline_replay.children import Child
@@ -134,8 +134,14 @@ async def _drive(
     live.tell("the first request goes out: from now on, seconds count from here")
     live.started = asyncio.get_running_loop().time()
     patience = max(_LEAST_PATIENCE, _PATIENCE * live.deadline)
-    async with running(_change(deployed.nodes, changes, live), name="world"):
-        await drive(deployed.client, requests, live, entry=Tier.MOBILE.value, patience=patience)
+    session, entry, tally = deployed.client.session, Tier.MOBILE.value, Tally(live.deadline)
+    wanted = Requirement(client=session.name, node=entry, deadline=live.deadline)
+    async with (
+        # So that plans learn how much time to keep free from how many answers are late, as with any client.
+        requiring(session, wanted, tally),
+        running(_change(deployed.nodes, changes, live), name="world"),
+    ):
+        await drive(deployed.client, requests, live, entry=entry, patience=patience, tally=tally)
     return deployed.client.counters["duplicates"] - before
 
 

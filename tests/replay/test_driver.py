@@ -1,10 +1,11 @@
 """The load driver, with a stand-in for the deployment whose faults a test can choose."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from tierline_broker import Answer, Failure, Result, Tier
+from tierline_broker import Answer, Failure, Result, Tally, Tier
 from tierline_replay import Live, Request, Sample, drive
 
 
@@ -50,7 +51,7 @@ def requests(*inputs: bytes, gap: float = 0.0) -> list[Request]:
     ]
 
 
-async def driven(deployed: Deployment, wanted: list[Request], **options: float) -> Live:
+async def driven(deployed: Deployment, wanted: list[Request], **options: Any) -> Live:
     """Drive these requests to their end."""
     live = Live()
     async with asyncio.timeout(20):
@@ -59,7 +60,7 @@ async def driven(deployed: Deployment, wanted: list[Request], **options: float) 
             wanted,
             live,
             entry="mobile",
-            **{"patience": 2.0} | options,  # type: ignore[arg-type]
+            **{"patience": 2.0} | options,
         )
     return live
 
@@ -120,3 +121,20 @@ async def test_a_request_without_any_outcome_is_noted_as_lost(
 
     lost = [one for one in live.outcomes if one.result is None]
     assert [one.request.sample.data for one in lost] == [b"b"]
+
+
+async def test_what_is_late_fails_or_is_lost_counts_as_late_and_all_cloud_counts_for_nothing(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tierline_replay.driver._GRACE_SECONDS", 0.05)
+    deployed.gate.set()
+    deployed.silent.add(b"lost")
+    wanted = requests(b"a", b"b", b"bad", b"lost")
+    wanted.append(Request(index=4, due=0.0, sample=wanted[0].sample, all_cloud=True))
+    patient, hasty = Tally(1.0), Tally(0.0)
+
+    await driven(deployed, wanted, patience=0.05, tally=patient)
+    await driven(deployed, wanted, patience=0.05, tally=hasty)
+
+    assert patient.outcomes == {"mobile": (4, 2)}
+    assert hasty.outcomes == {"mobile": (4, 4)}
