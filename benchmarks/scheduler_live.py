@@ -51,6 +51,8 @@ class Fared:
         calm: share that was late before it.
         degraded: share after the blow.
         left_out: requests that met the machine when it served nobody.
+        bridged: requests that a phone sent another way than the plan's, before the blow and after, as too
+            many waited there.
     """
 
     rounds: float
@@ -60,6 +62,7 @@ class Fared:
     calm: float
     degraded: float
     left_out: int
+    bridged: int
 
 
 def say(line: str) -> None:
@@ -152,6 +155,7 @@ def judge(live: Live, case: Case, still: Sequence[tuple[float, float]]) -> Fared
         calm=late_share([one for one in fair if one.request.due < case.struck], deadline),
         degraded=sum(one.result is not None and one.result.degraded for one in after) / max(1, len(after)),
         left_out=len(live.outcomes) - len(fair),
+        bridged=sum(one.notes.get("too-busy", 0) for one in live.telemetry.values()),
     )
 
 
@@ -195,6 +199,8 @@ def rows(blow: str, many: Sequence[Fared], without: Fared, pace: Pace) -> list[R
         "late_without": without.late,
         "degraded": [one.degraded for one in many],
         "left_out": [one.left_out for one in many],
+        "bridged": [one.bridged for one in many],
+        "bridged_without": without.bridged,
         "rate": pace.rate,
         "deadline": pace.deadline,
     }

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierline import orders
+from tierline.exits import exits_of, exits_table, mix_of
 from tierline.lifetime import run_until_stopped
 from tierline.settings import broker_url
 from tierline.terminal import console
@@ -130,8 +131,16 @@ def row(seen: Seen, name: str) -> dict[str, Any]:
         "speed": told.speed if told and known else None,
         "answered": told.answered if told and known else None,
         "work_seconds": told.work_seconds if told and known else None,
+        "mix": mix_of(told) if told and known else None,
+        "planned_mix": _planned_mix(seen.plans.get(name)) if known else None,
+        "exits": exits_of(told, profile) if told and known else [],
         "links": [link.model_dump() for link in told.links] if told and known else [],
     }
+
+
+def _planned_mix(plan: Plan | None) -> dict[str, float] | None:
+    """Return the mix that a plan was made for, where that is not the one of its model's card."""
+    return {pool.value: share for pool, share in plan.mix.items()} if plan is not None and plan.mix else None
 
 
 def _words(order: Order | None) -> list[str]:
@@ -152,6 +161,10 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         state = " ".join([one["state"], *(f"({word})" for word in one["orders"])])
         table.add_row(one["node"], one["tier"] or one["role"], state, Text(one["model"] or ""), *cells)
     console().print(table)
+    exits = exits_table(rows)
+    if exits is not None:
+        console().print()
+        console().print(exits)
 
 
 _CELLS = {"queue": "{}", "busy": "{:.0%}", "answered": "{}", "work_seconds": "{:.2f}"}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,25 @@ def test_orders_that_make_no_sense_are_refused_in_a_sentence(deployment: Any, ti
 
 
 def test_nodes_as_a_table_has_a_line_each(deployment: Any, tierline: Tierline) -> None:
-    lines = tierline("nodes", *deployment.flags).out.splitlines()
+    lines = tierline("nodes", *deployment.flags).out.partition("\n\n")[0].splitlines()
 
     assert len(lines) == 5
     assert "-edge-" in lines[3]
+
+
+def test_nodes_say_how_samples_look_at_their_exits(deployment: Any, tierline: Tierline) -> None:
+    tierline("infer", "a gorgeous, witty film", "dull, dull, dull", *deployment.flags)
+    time.sleep(1.5)  # telemetry comes every second
+    nodes = tierline("nodes", "--json", *deployment.flags).document()["nodes"]
+    table = tierline("nodes", *deployment.flags).out.partition("\n\n")[2].splitlines()
+
+    judged = {node["node"]: sum(one["judged"] for one in node["exits"]) for node in nodes[1:]}
+    assert sum(judged.values()) >= 2
+    for node in nodes[1:]:
+        assert (node["mix"] is None) == (judged[node["node"]] == 0)
+        assert all(sum(one["pools"].values()) == one["judged"] for one in node["exits"])
+    assert "drift" in table[0]
+    assert any(name in line for name, count in judged.items() if count for line in table[1:])
 
 
 def test_text_gets_label_confidence_tier_time_and_reason(deployment: Any, tierline: Tierline) -> None:
