@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tierline.arguments_planning import alike_of
 from tierline.errors import RunError, UsageError
 from tierline.lifetime import run_until_stopped
 from tierline.nodes import look
@@ -20,18 +21,22 @@ from tierline_scheduler import (
     ClusterState,
     Objective,
     SchedulerError,
+    SlowPrices,
     advice,
     explain,
+    followed,
     is_split,
     route_text,
+    slow_prices,
 )
 
 SHOWN = 20
+"""Alternatives that people are shown; `--all` and `--json` have every one."""
 _WHY_OTHER = (
     "they differ where a change would not pay for itself yet, or where the scheduler was started with other"
-    " weights than this command: give it the same --accuracy-drop, --edge-weight, --balance, --expected-rate"
+    " weights than this command: give it the same --accuracy-drop, --edge-weight, --balance, --alike and"
+    " --expected-rate"
 )
-"""Alternatives that people are shown; `--all` and `--json` have every one."""
 
 
 def main(args: Namespace) -> int:
@@ -39,18 +44,24 @@ def main(args: Namespace) -> int:
     found = _situation(args)
     if args.save is not None:
         Path(args.save).write_text(json.dumps(found.document()) + "\n")
-    state = found.state()
+    state = followed(found.state())
     name = args.node or _only_mobile(state)
     in_force = state.plans.get(name)
     objective = _objective(args, in_force)
     try:
-        alternatives = list(explain(state, objective, name))
+        slow = _slow_prices(state, objective, alike_of(args))
+        alternatives = list(explain(state, objective, name, slow=slow))
     except SchedulerError as error:
         raise RunError(str(error)) from error
+    told = measured(state, name, slow)
     if args.json:
-        print(json.dumps(_document(name, alternatives, in_force, objective, found.assumed)))
-    else:
-        _print(name, alternatives, in_force, found.assumed, shown=None if args.all else SHOWN)
+        document = _document(name, alternatives, in_force, objective)
+        print(json.dumps(document | {"assumed": found.assumed, "measured": told}))
+        return 0
+    for what, lines in (("assumed", found.assumed), ("measured", told)):
+        for line in lines:
+            print(f"{what}: {line}")
+    _print(name, alternatives, in_force, shown=None if args.all else SHOWN)
     return 0
 
 
@@ -65,6 +76,22 @@ def _situation(args: Namespace) -> Situation:
     if args.state:
         return read_saved(Path(args.state))
     return heard(run_until_stopped(look(args.broker, args.site)))
+
+
+def _slow_prices(state: ClusterState, objective: Objective, alike: float) -> SlowPrices:
+    return slow_prices(state, objective, alike) if alike else SlowPrices()
+
+
+def measured(state: ClusterState, name: str, slow: SlowPrices) -> list[str]:
+    """Return in words what is planned with because the deployment runs as it does."""
+    node, told = state.nodes.get(name), list[str]()
+    if node is not None and node.mix.words:
+        told.append(f"samples at {name} are now {node.mix.words}")
+    if slow.after:
+        prices = ", ".join(f"{price * 1000:.1f} ms ({kind})" for kind, price in slow.by_class.items())
+        after = f"{slow.after * 1000:.0f} ms"
+        told.append(f"a sample over {after} costs more, so that classes of devices fare alike: {prices}")
+    return told
 
 
 def _only_mobile(state: ClusterState) -> str:
@@ -91,7 +118,6 @@ def _document(
     alternatives: Sequence[Alternative],
     in_force: Plan | None,
     objective: Objective,
-    assumed: list[str],
 ) -> dict[str, Any]:
     rows = [_row(one) for one in alternatives]
     return {
@@ -100,7 +126,6 @@ def _document(
         "chosen": rows[0],
         "advice": advice(alternatives),
         "in_force": None if in_force is None else in_force.model_dump(mode="json"),
-        "assumed": assumed,
         "alternatives": rows[1:],
     }
 
@@ -119,6 +144,7 @@ def _row(one: Alternative) -> dict[str, Any]:
         "edge_seconds": found.edge_seconds,
         "sent_bytes": found.sent_bytes,
         "accuracy": found.accuracy,
+        "shares": {tier.value: share for tier, share in found.shares.items()},
         "broken": list(found.broken),
         "rejected": one.rejected,
     }
@@ -128,13 +154,10 @@ def _print(
     name: str,
     alternatives: Sequence[Alternative],
     in_force: Plan | None,
-    assumed: list[str],
     *,
     shown: int | None,
 ) -> None:
     chosen, *others = alternatives
-    for line in assumed:
-        print(f"assumed: {line}")
     print(f"best for {name}: {route_text(chosen.route)}")
     if in_force is not None:
         same = "the same" if in_force.route == chosen.route else route_text(in_force.route)
@@ -144,7 +167,9 @@ def _print(
     print(f"{advice(alternatives)}\n")
     others.sort(key=lambda one: one.estimate.expected)
     table = Table(
-        "plan", "ms", "with margin", "late", "cloud ms", "accuracy", "rejected", box=None, pad_edge=False
+        *("plan", "ms", "with margin", "late", "cloud ms", "accuracy", "answered at", "rejected"),
+        box=None,
+        pad_edge=False,
     )
     for one in [chosen, *others[:shown]]:
         found = one.estimate
@@ -155,6 +180,7 @@ def _print(
             f"{found.late:.1%}",
             f"{found.cloud_seconds * 1000:.2f}",
             f"{found.accuracy:.3f}",
+            ", ".join(f"{tier} {share:.0%}" for tier, share in found.shares.items() if share >= 0.005),
             one.rejected or "(chosen)",
         )
     console().print(table)

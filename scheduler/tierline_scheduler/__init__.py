@@ -8,6 +8,7 @@ from tierline_scheduler.estimate import Estimate
 from tierline_scheduler.explain import Alternative, explain
 from tierline_scheduler.faring import SlowPrices, slow_prices
 from tierline_scheduler.fleet import Guide, guide
+from tierline_scheduler.followed import followed
 from tierline_scheduler.hysteresis import Standing, Verdict, keep_or_switch
 from tierline_scheduler.job import Job
 from tierline_scheduler.objective import Objective, Reluctance
@@ -39,6 +40,7 @@ __all__ = [
     "expire",
     "explain",
     "fleet",
+    "followed",
     "guide",
     "is_split",
     "keep_or_switch",

@@ -3,7 +3,16 @@ from typing import Any
 import pytest
 
 from tierline_broker import Plan, Tier
-from tierline_scheduler import ClusterState, Objective, SchedulerError, apply, explain, plan
+from tierline_scheduler import (
+    ClusterState,
+    Objective,
+    Reluctance,
+    SchedulerError,
+    apply,
+    explain,
+    plan,
+    run_round,
+)
 from tierline_scheduler.candidates import CHAINS, enumerate_candidates
 from tierline_scheduler.model import read_card
 
@@ -110,3 +119,14 @@ def test_a_node_that_cannot_be_planned_for_is_refused_with_a_reason(kit: Any) ->
         next(explain(state, Objective(), "nobody"))
     with pytest.raises(SchedulerError, match="no possible plan"):
         next(explain(apply(state, none, 0.0), Objective(), "mobile-0"))
+
+
+def test_where_an_edge_is_short_alternatives_are_rejected_at_its_price(kit: Any) -> None:
+    state, objective = kit.deployment(kit.text.card, mobiles=6, rate=6.0), Objective(deadline=0.3)
+    decided = run_round(state, objective, Reluctance(), {}).changed
+
+    best, *others = explain(state, objective, "mobile-0")
+
+    assert best.route == decided["mobile-0"].route
+    assert all(one.rejected for one in others)
+    assert any("at the prices of what is short" in one.rejected for one in others)

@@ -19,6 +19,7 @@ from tierline_scheduler import (
     SchedulerConfig,
     SlowPrices,
     apply,
+    explain,
     run_round,
     run_scheduler,
     slow_prices,
@@ -105,6 +106,18 @@ def test_rounds_at_the_prices_keep_classes_alike_that_fared_apart_and_so_do_plan
     assert cloud_work(alike) > cloud_work(apart)  # which is what it costs
     busy = run_round(alike, BALANCED, Reluctance(), {}, slow=found).prices
     assert max(price.busy for price in busy.values()) <= BALANCED.max_utilisation + 1e-6
+
+
+def test_a_device_is_explained_at_the_prices_that_its_class_pays(kit: Any) -> None:
+    state = unequal(kit, 6, rate=4.0)
+    found = slow_prices(state, BALANCED, 1.5)
+    decided = run_round(state, BALANCED, Reluctance(), {}, slow=found).changed
+
+    best = next(explain(state, BALANCED, "mobile-1", slow=found))
+    apart = next(explain(state, BALANCED, "mobile-1"))
+
+    assert best.route == decided["mobile-1"].route
+    assert best.estimate.safe_seconds < apart.estimate.safe_seconds
 
 
 def test_what_was_found_before_is_found_again_sooner(kit: Any) -> None:

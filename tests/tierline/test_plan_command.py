@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from tierline.plan import measured
+from tierline_broker import Pool
+from tierline_scheduler import ClusterState, NodeState, SlowPrices
+from tierline_scheduler.mix import Mix
+
 Tierline = Callable[..., Any]
 PROFILE = Path(__file__).parents[2] / "benchmarks" / "profiles" / "image.json"
 LINKS = [{"sender": "mobile", "peer": "cloud", "bytes_per_second": 1e6, "rtt": 0.03}]
@@ -30,6 +35,7 @@ def test_a_profile_and_a_link_give_a_plan_all_alternatives_and_what_was_assumed(
     assert f"best for mobile: {found['chosen']['text']}" in told.out
     assert found["advice"] in told.out
     assert "--all shows them" in told.out
+    assert sum(found["chosen"]["shares"].values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +71,15 @@ def test_a_running_deployment_is_explained_saved_and_explained_again(
     assert live["in_force"]["version"] >= 1
     assert live["deadline"] == live["in_force"]["deadline"]
     assert saved == live
+
+
+def test_what_a_deployment_measures_of_itself_is_said() -> None:
+    mix = Mix(pools=((Pool.EASY, 0.5), (Pool.HARD, 0.5)), drift=((2, 0.04),))
+    state = ClusterState(nodes={"phone": NodeState(name="phone", mix=mix)})
+    slow = SlowPrices(after=0.184, by_class={"4 times slower": 0.0, "32 times slower": 0.03})
+
+    told = measured(state, "phone", slow)
+
+    assert told[0] == "samples at phone are now 50% easy, 50% hard, exit 2 claims 4% too much"
+    assert told[1].endswith("fare alike: 0.0 ms (4 times slower), 30.0 ms (32 times slower)")
+    assert measured(ClusterState(), "phone", SlowPrices()) == []

@@ -70,7 +70,7 @@ PUBLIC = {
         advice is_split route_text
         Alternative ClusterState Estimate Guide Job LinkState NodeState Objective ObjectiveError
         RefusedError Reluctance Round SchedulerConfig SchedulerError Standing Verdict apply expire explain
-        SlowPrices fleet guide keep_or_switch plan run_round run_scheduler slow_prices
+        SlowPrices fleet followed guide keep_or_switch plan run_round run_scheduler slow_prices
     """,
 }
 COMPONENTS = {
