@@ -20,6 +20,7 @@ from tierline_scheduler.options import (
     options,
 )
 from tierline_scheduler.planner import model_of
+from tierline_scheduler.servers import Load
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, tables
 from tierline_scheduler.view import Traffic
@@ -69,7 +70,7 @@ def _in_order(way: Way) -> tuple[float, tuple[str, ...]]:
 def prices_of(
     state: ClusterState, ledger: Ledger, prices: Mapping[str, float], waits: Mapping[str, float]
 ) -> dict[str, Price]:
-    """Return what each shared node's time costs now.
+    """Return what each shared node's time costs now; its wait is no less than that for what waits there.
 
     Args:
         state: says which nodes there are.
@@ -83,11 +84,16 @@ def prices_of(
             load = ledger.total.get(name)
             busy = 0.0 if load is None else load.utilisation
             wait = 0.0 if load is None else load.pressure * float(stretch(np.array(busy)))
-            wait = max(wait, waits.get(name, 0.0))
+            wait = max(wait, waits.get(name, 0.0), node.waiting * _piece(load))
             found[name] = Price(
                 node=name, wait=min(wait, _LONGEST), price=prices.get(name, 0.0), busy=min(busy, 1e6)
             )
     return found
+
+
+def _piece(load: Load | None) -> float:
+    """Return the seconds that a sample keeps a node on average, by what is asked of it."""
+    return 0.0 if load is None or load.utilisation <= 0 else load.pressure / load.utilisation
 
 
 def _fallback(option: Option, objective: Objective, row: int) -> Fallback:

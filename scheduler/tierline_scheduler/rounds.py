@@ -20,7 +20,7 @@ from tierline_scheduler.planner import asked, assess, mobiles, model_of, reason_
 from tierline_scheduler.requirements import by_priority, jobs_of
 from tierline_scheduler.sharing import choose_in_fleet, guided
 from tierline_scheduler.state import ClusterState, NodeState
-from tierline_scheduler.view import Loads, pinned
+from tierline_scheduler.view import Loads, Traffic, pinned
 
 Standings = Mapping[str, Standing]
 _NEARLY, _KEPT = 0.3, 1.2  # of what may be late
@@ -198,7 +198,8 @@ def _decide(
     tight = _tight(current or choice.best, objective)
     if current is not None and _stays(state, current, choice.best):
         return _Decision(standing=standing or Standing(since=state.now), tight=tight)
-    verdict = keep_or_switch(standing, current, choice.best, objective, reluctance, now=state.now)
+    compared = _compared(state, in_force, current, choice.best, objective, traffic)
+    verdict = keep_or_switch(standing, *compared, objective, reluctance, now=state.now)
     if not verdict.change:
         return _Decision(standing=verdict.standing, tight=tight)
     plan = as_plan(
@@ -221,6 +222,26 @@ def _decide(
         tight=_tight(choice.best, objective),
         forced=verdict.forced,
     )
+
+
+def _compared(
+    state: ClusterState,
+    in_force: Plan | None,
+    current: Estimate | None,
+    best: Estimate,
+    objective: Objective,
+    traffic: Traffic,
+) -> tuple[Estimate | None, Estimate]:
+    """Return the plan in force and the best there is, at no prices where only the second is in time.
+
+    Prices say who gives way of those that keep their deadlines, at what it costs a fleet that somebody does
+    not. A plan that misses its deadline has given way already, and is no use to anybody where it is.
+    """
+    if in_force is None or current is None or "deadline" not in current.broken or not best.feasible:
+        return current, best
+    wanted = as_plan(best, model=in_force.model, version=in_force.version, reason="")
+    plain = [assess(state, one, objective, traffic) for one in (in_force, wanted)]
+    return (plain[0], plain[1]) if plain[0] is not None and plain[1] is not None else (current, best)
 
 
 def _tight(found: Estimate, objective: Objective) -> bool | None:

@@ -53,7 +53,8 @@ class NodeState:
     speed: Level | None = None
     arrivals: Count | None = None  # samples per second
     busy: float | None = None
-    queue: float | None = None
+    queue: float | None = None  # smoothed
+    waiting: int = 0  # samples at its last report
     battery: float | None = None
     memory_free_bytes: int | None = None
     plan: int = 0  # version that it follows
@@ -240,6 +241,7 @@ def _reported(node: NodeState, telemetry: Telemetry, now: float) -> NodeState:
         speed=observe(node.speed, _within(telemetry.speed, _SPEED)),
         arrivals=count(node.arrivals, telemetry.arrival_rate, crowded=telemetry.queue >= CROWDED),
         busy=average(node.busy, telemetry.busy, BUSY_GAIN),
+        waiting=min(telemetry.queue, 1_000_000),
         queue=average(node.queue, min(telemetry.queue, 1_000_000), BUSY_GAIN),
         battery=telemetry.battery,
         plan=min(telemetry.plan, MAX_PLAN_VERSION),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tierline_broker import Tier
-from tierline_scheduler import ClusterState, apply
+from tierline_scheduler import ClusterState, Objective, Reluctance, apply, run_round
 from tierline_scheduler.counting import count
 from tierline_scheduler.crowds import Crowd, raised, watch
 
@@ -95,3 +95,38 @@ def test_a_crowd_at_several_mobile_nodes_raises_what_all_are_planned_for(kit: An
     assert state.crowds == 1
     assert all(state.nodes[name].arrivals.value > 8 for name in names)  # the one not heard of, too
     assert state.nodes["mobile-new"].arrivals.value == 1.0
+
+
+def test_in_a_crowd_the_round_after_leaves_the_edge_within_its_room_and_everybody_in_time(kit: Any) -> None:
+    names, objective = [f"mobile-{k}" for k in range(4)], Objective.balanced(0.5, deadline=0.5)
+    state = kit.deployment(kit.text.card, mobiles=4, rate=5.0)
+
+    def second(state: ClusterState, at: float, rate: float, busy: float) -> ClusterState:
+        for name in names:
+            links = [kit.link("edge-0", observations=int(at) + 2), kit.link("cloud-0", rtt=0.04)]
+            report = kit.telemetry(name, Tier.MOBILE, *links, arrival_rate=rate)
+            state = apply(state, report, at)
+        for tier, share in ((Tier.EDGE, busy), (Tier.CLOUD, 0.0)):
+            state = apply(state, kit.telemetry(f"{tier}-0", tier, busy=share), at)
+        return state
+
+    def decided(state: ClusterState, standings: Any) -> Any:
+        found = run_round(state, objective, Reluctance(), standings)
+        for one in found.changed.values():
+            state = apply(state, one, state.now)
+        return found, state
+
+    found, state = decided(state, {})
+    planned = run_round(state, objective, Reluctance(), found.standings).prices["edge-0"].busy
+    for at in range(1, 20):
+        state = second(state, at, 5.0, planned)
+        found, state = decided(state, found.standings)
+    state = second(second(state, 20.0, 10.0, planned), 21.0, 10.0, planned)
+    after, state = decided(state, found.standings)
+    busy = run_round(state, objective, Reluctance(), after.standings).prices["edge-0"].busy
+
+    assert state.crowds == 1
+    assert planned > 0.5 * objective.max_utilisation
+    assert after.changed
+    assert busy <= objective.max_utilisation
+    assert not any("nothing meets" in one.reason for one in after.changed.values())
