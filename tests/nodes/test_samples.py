@@ -411,3 +411,34 @@ async def test_a_node_holding_the_first_blocks_only_says_so_when_asked_for_more(
     result = await only_result(node, bus, sample())
     assert result.error is not None
     assert result.error.code == "bad-layer"
+
+
+async def test_of_a_burst_what_would_be_late_here_is_sent_another_way_and_the_rest_is_answered_here(
+    node: Node, bus: Bus
+) -> None:
+    stages = (
+        Stage(tier=Tier.MOBILE, node="phone", layer=0, codec="input"),
+        Stage(tier=Tier.CLOUD, node="cloud", layer=6, codec="input"),
+    )
+    passing = Fallback(
+        route=Route(stages=stages), seconds=0.01, sent_bytes=20, uses={"cloud": 0.01}, cost=1.0
+    )
+    here = all_here("phone", Tier.MOBILE, 6)
+    await _serve_one(node, sample())  # so that the node knows how long one takes
+    taken = node.meter.visit
+    node.plan = Plan(
+        node="phone", model=node.bundle.digest, version=1, route=here, predicted_seconds=taken,
+        deadline=5 * taken, fallbacks=(Fallback(route=here, seconds=taken), passing),
+    )  # fmt: skip
+    bus.results.clear()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(12):
+            tasks.create_task(_serve_one(node, sample(deadline=60.0)))
+
+    assert {peer for peer, _ in bus.sent} == {"cloud"}
+    assert len(bus.results) + len(bus.sent) == 12
+    assert 3 <= len(bus.results) <= 4  # of five that the deadline has room for, a fifth is kept free
+    assert node.meter.notes == {"too-busy": len(bus.sent)}
+    assert node.meter.arrived == 13
+    assert not any(result.degraded for _, result in bus.results)
