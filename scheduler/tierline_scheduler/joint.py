@@ -57,7 +57,7 @@ class Scales:
         return self._rate(name, own) * sample
 
     def weigh(self, changes: Sequence[Change]) -> float:
-        """Return what everybody's samples cost after these changes, late ones paid for."""
+        """Return what everybody's samples cost after these changes, late ones paid for by priority."""
         plans, ledger = dict(self.plans), self.ledger
         for one in changes:
             plans[one.plan.node] = one.plan
@@ -67,7 +67,10 @@ class Scales:
     def _cost(self, name: str, plan: Plan, ledger: Ledger) -> float:
         own = objective_of(self.objective, self.jobs.get(name))
         found = assess(self.state, plan, own, ledger.traffic(name))
-        return 0.0 if found is None else self._rate(name, own) * found.expected
+        if found is None:
+            return 0.0
+        priority = self.jobs[name].priority if name in self.jobs else 1.0
+        return self._rate(name, own) * (found.cost + priority * (found.expected - found.cost))
 
     def _rate(self, name: str, own: Objective) -> float:
         return arrivals(self.state.nodes[name], own.expected_rate).rate

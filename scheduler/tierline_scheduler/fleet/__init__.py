@@ -6,6 +6,7 @@ from tierline_scheduler.fleet.devices import LEVELS, Fleet, Servers, Sites, devi
 from tierline_scheduler.fleet.features import Feature, PlanTable, compile_plans
 from tierline_scheduler.fleet.guide import Guide, guide
 from tierline_scheduler.fleet.predict import Waits
+from tierline_scheduler.fleet.reattach import Attached, Reach, reattach
 from tierline_scheduler.fleet.reference import plan_table
 from tierline_scheduler.fleet.round import Decision, matrix, open_round, waits_at
 from tierline_scheduler.fleet.solve import improve, settle, solve
@@ -16,12 +17,14 @@ __all__ = [
     "LEVELS",
     "SHED",
     "Alike",
+    "Attached",
     "Decision",
     "Feature",
     "Fleet",
     "Guide",
     "Outlook",
     "PlanTable",
+    "Reach",
     "Servers",
     "Sites",
     "Toll",
@@ -38,6 +41,7 @@ __all__ = [
     "open_round",
     "outlook",
     "plan_table",
+    "reattach",
     "settle",
     "settle_alike",
     "solve",

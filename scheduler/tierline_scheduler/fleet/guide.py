@@ -7,6 +7,7 @@ import numpy as np
 
 from tierline_scheduler.candidates import Candidate
 from tierline_scheduler.fleet.devices import levels_up_to
+from tierline_scheduler.fleet.reattach import WORTH_MOVING
 from tierline_scheduler.fleet.round import Decision
 from tierline_scheduler.fleet.snapshot import Snapshot, snapshot
 from tierline_scheduler.fleet.solve import settle
@@ -17,8 +18,6 @@ from tierline_scheduler.state import ClusterState, NodeState
 
 SMALL = 50
 """Fleets up to this size are planned exactly every round; it takes some 20 ms."""
-WORTH_MOVING = 0.05
-"""Mobile nodes are attached to other edges for a saving of this share of what the fleet costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
