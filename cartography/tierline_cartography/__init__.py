@@ -27,7 +27,7 @@ from tierline_cartography.analysis.routers import (
     fit_gain,
 )
 from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature
-from tierline_cartography.analysis.stopping import Gain, expected_gains, fit_stopping, gain_rule, stop
+from tierline_cartography.analysis.stopping import gain_rule
 from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task
 from tierline_cartography.data.tables import Columns, read_table
@@ -70,7 +70,6 @@ __all__ = [
     "Examples",
     "ExitEncoder",
     "ExitNetwork",
-    "Gain",
     "GainRouter",
     "Outcome",
     "Part",
@@ -108,12 +107,10 @@ __all__ = [
     "draw_pareto",
     "evaluate",
     "examples_of",
-    "expected_gains",
     "find_pools",
     "fit",
     "fit_centroids",
     "fit_gain",
-    "fit_stopping",
     "fit_temperature",
     "gain_rule",
     "gather",
@@ -131,7 +128,6 @@ __all__ = [
     "saved",
     "shifts",
     "sides",
-    "stop",
     "text_examples",
     "train_task",
 ]

@@ -7,15 +7,15 @@ from tierline_cartography import PoolError, chart
 from tierline_models import Cartography, Spoken, cartography_from_json, cartography_to_json, judge
 
 EXITS = (2, 4, 6)
-NOISE = np.array([2.0, 1.2, 1.0])[:, None]  # of each exit
+NOISE = np.sqrt([2.0**2 - 1.2**2, 1.2**2 - 1, 1.0])[:, None]  # that each exit adds to the next one's
 
 
 def made(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (X, N, 2) and labels (N,): later exits see the same evidence more clearly."""
+    """Logits (X, N, 2) and labels (N,): a later exit knows all that an earlier one does."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, samples)
     evidence = (2 * labels - 1) * rng.gamma(1.5, 1.5, samples)
-    seen = evidence + NOISE * rng.normal(size=(3, samples))
+    seen = evidence + (NOISE * rng.normal(size=(3, samples)))[::-1].cumsum(0)[::-1]
     return np.stack([-seen, seen], -1), labels
 
 

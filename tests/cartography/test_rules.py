@@ -8,19 +8,18 @@ import pytest
 from tierline_cartography import (
     PoolError,
     Prices,
-    expected_gains,
-    fit_stopping,
+    chart,
     gain_rule,
     promises,
     published_costs,
     shifts,
-    stop,
 )
 from tierline_cartography.analysis import rules
 from tierline_cartography.analysis.rules import follow
-from tierline_cartography.analysis.said import Said, softmax
+from tierline_cartography.analysis.said import Said, softmax, temperatures
 from tierline_cartography.analysis.stopping import OURS
 from tierline_cartography.analysis.verdicts import AllCloud, at_equal_drop, freeze, seal, strongest
+from tierline_models import Cartography, Spoken, judge
 
 EXITS = (2, 4, 6)
 
@@ -73,7 +72,7 @@ def test_upper_confidence_bounds_find_the_exit_that_pays():
 
 
 def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
-    chosen = stop(expected_gains(tested, fit_stopping(validation)), (0.1, 0.1))
+    chosen = gain_rule(validation).choose(tested, (6, 0.15, 2.0))  # a tenth, of each exit
 
     first = tested.right[:, 0]
     mended = ~first & tested.right[:, 1]
@@ -105,15 +104,56 @@ def test_settings_are_frozen_without_a_look_at_the_test_set_and_sealed(validatio
     assert tested.layers[kept[1]].mean() < tested.layers[kept[0]].mean()
 
 
+def test_more_samples_to_be_judged_on_allow_a_thriftier_setting(validation, tested):
+    rule = rules.one_threshold()
+
+    few, many = (
+        rule.choose(tested, freeze([rule], validation, strongest(validation), samples=count)[rule.name])
+        for count in (100, 100_000)
+    )
+
+    assert tested.layers[many].mean() < tested.layers[few].mean()
+
+
+def test_what_is_expected_of_answers_varies_less_than_what_is_counted(tested):
+    first = np.zeros_like(tested.prediction[:, 0])
+    expected, counted = tested.expected_at(first), tested.right_at(first)
+
+    assert expected.mean() == pytest.approx(counted.mean(), abs=0.03)
+    assert expected.var() < counted.var() / 2
+
+
+def test_what_is_judged_is_what_nodes_route_by(records, validation, tested):
+    part, scale = records.validation, temperatures(records, EXITS)
+    chosen = gain_rule(validation).choose(tested, (6, 0.15, 2.0))
+
+    for seed in range(2):
+        found = chart(part.logits[seed], part.labels, EXITS, made={})
+        assert [one.temperature for one in found.exits] == pytest.approx(scale[seed].tolist())
+        for sample in range(150):
+            assert routed(found, records.test.logits[seed, :, sample], 0.1) == chosen[seed, sample]
+
+
+def routed(found: Cartography, logits: np.ndarray, wanted: float) -> int:
+    """The place at which nodes answer that want so much of going on."""
+    before = None
+    for place, layer in enumerate(EXITS):
+        spoken = Spoken(layer=layer, logits=tuple(map(float, logits[place])))
+        seen = judge(found, spoken, before, EXITS[-1])
+        if place == len(EXITS) - 1 or (seen is not None and seen.gain <= wanted):
+            return place
+        before = spoken
+    raise AssertionError
+
+
 def test_the_oracle_at_a_drop_gives_up_what_the_drop_allows():
     said = said_with([[-1.0] * 50 + [1.0] * 50, [-1.0] * 100, [1.0] * 100])
 
-    assert at_equal_drop(said, AllCloud("", said.right[:, 2].astype(float)), 0.0) == pytest.approx(
-        0.5 * 2 / 3
-    )
-    assert at_equal_drop(said, AllCloud("", said.right[:, 2].astype(float)), 10.0) == pytest.approx(
-        0.6 * 2 / 3
-    )
+    last = said.right[:, 2].astype(float)
+    full = AllCloud("", last, last)
+
+    assert at_equal_drop(said, full, 0.0) == pytest.approx(0.5 * 2 / 3)
+    assert at_equal_drop(said, full, 10.0) == pytest.approx(0.6 * 2 / 3)
 
 
 def test_a_whole_evaluation_compares_every_rule_on_the_same_records(evaluation):

@@ -27,15 +27,15 @@ PUBLIC = {
     """,
     "tierline_cartography": """
         TASKS Ahead Answers Bill CartographyError CentroidRouter Columns ConfidenceRouter Curve DataError
-        DataMap DrawingError Dynamics Evaluation Examples ExitEncoder ExitNetwork Gain GainRouter
+        DataMap DrawingError Dynamics Evaluation Examples ExitEncoder ExitNetwork GainRouter
         Outcome Part PoolError Pools Prices Progress Promise Recipe RecipeError RecordError Records
         bundle_run chart chart_bundle
         Router Row Said Shift SplitExits Task Thresholds TrainingError Verdict World
         all_cloud_bill answer bills calibration_error cautious check_drawing conformal_risk_control
-        data_map draw_map draw_pareto evaluate examples_of expected_gains find_pools fit fit_centroids
-        fit_gain fit_stopping fit_temperature gain_rule gather holm judge learn_then_test load_records
+        data_map draw_map draw_pareto evaluate examples_of find_pools fit fit_centroids
+        fit_gain fit_temperature gain_rule gather holm judge learn_then_test load_records
         load_task make_encoder mean_bill promises published_costs read_table save_records saved shifts sides
-        stop text_examples train_task
+        text_examples train_task
     """,
     "tierline_codecs": """
         CALIBRATED CODECS Calibration Choice Codec CodecError CodecSeconds Device Limits TensorStatistics

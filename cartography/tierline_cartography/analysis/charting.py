@@ -7,8 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierline_cartography.analysis.cost import Prices
-from tierline_cartography.analysis.gains import Gains, Leg, LegGain, SaidOnce, fit_gains
-from tierline_cartography.analysis.said import Float, fit_temperature, softmax
+from tierline_cartography.analysis.gains import (
+    Gains,
+    Leg,
+    LegGain,
+    SaidOnce,
+    each_model,
+    fit_gains,
+    legs_along,
+)
+from tierline_cartography.analysis.said import Float, Said, fit_temperature, softmax
 from tierline_cartography.errors import PoolError
 from tierline_models import Cartography, ExitChart, LegChart, PoolData, SettingData
 
@@ -60,7 +68,8 @@ def chart(
     if len(exits) > MOST_EXITS:
         raise PoolError(f"{len(exits)} exits are too many to try all chains of; {MOST_EXITS} are not")
     temperatures = [fit_temperature(one, labels) for one in logits]
-    said = _said(logits / np.array(temperatures)[:, None, None], labels, tuple(exits))
+    probabilities = softmax(logits / np.array(temperatures)[:, None, None])
+    (said,) = each_model(Said(tuple(exits), labels, probabilities[None]))
     gains = fit_gains(said)
     levels = _levels(said, prices or Prices(offload=0.1))
     pools = _pools(said, levels)  # (N,)
@@ -74,18 +83,6 @@ def chart(
         accuracy=float(said.right[-1].mean()),
         settings=tuple(_settings(said, gains, pools)),
         made=dict(made),
-    )
-
-
-def _said(logits: Float, labels: NDArray[np.int64], layers: tuple[int, ...]) -> SaidOnce:
-    probabilities = softmax(logits)
-    answers = probabilities.argmax(-1)
-    return SaidOnce(
-        layers=layers,
-        probabilities=probabilities,
-        answers=answers,
-        confidence=probabilities.max(-1),
-        right=(answers == labels).astype(np.float64),
     )
 
 
@@ -175,13 +172,7 @@ def _limits(gains: Gains, chain: Sequence[int]) -> list[list[float]]:
                 for one in np.quantile(gains.by_leg[leg].expected, QUANTILES) + gains.caution
             }
         )
-        for leg in _legs_of(chain)
-    ]
-
-
-def _legs_of(chain: Sequence[int]) -> list[Leg]:
-    return [
-        (None if place == 0 else chain[place - 1], here, chain[-1]) for place, here in enumerate(chain[:-1])
+        for leg in legs_along(chain)
     ]
 
 
@@ -195,10 +186,10 @@ def _setting(
     """
     left = np.full(said.right.shape[1], len(chain) - 1)
     forgone = np.zeros(said.right.shape[1])
-    for place in reversed(range(len(chain) - 1)):
-        gain = gains.by_leg[_legs_of(chain)[place]]
+    for place, leg in reversed(list(enumerate(legs_along(chain)))):
+        gain = gains.by_leg[leg]
         leaves = gain.expected <= limits[place] - gains.caution
-        left[leaves], forgone[leaves] = place, gain.unseen[leaves]
+        left[leaves], forgone[leaves] = place, gain.forgone[leaves]
     right = said.right[chain[-1]] - forgone
 
     def told(which: NDArray[np.bool_]) -> PoolData:

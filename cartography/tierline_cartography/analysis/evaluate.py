@@ -80,7 +80,7 @@ def evaluate(records: Records, exits: tuple[int, ...]) -> Evaluation:
     validation, test = sides(records, exits)
     prices = Prices()
     listed = all_rules(records, validation, prices)
-    frozen = freeze(listed, validation, strongest(validation), prices)
+    frozen = freeze(listed, validation, strongest(validation), prices, samples=len(test.labels))
     sealed = seal(frozen)
     full = strongest(test)
     found = outcomes(listed, frozen, test, full, prices)
@@ -123,7 +123,7 @@ def published_costs(
     prices = Prices(offload=offload, free_cloud=free_cloud)
     listed = [_carried(rule, transport) for rule in all_rules(records, validation, prices)]
     listed = [rule for rule in listed if rule.name != ORACLE]
-    frozen = freeze(listed, validation, strongest(validation), prices)
+    frozen = freeze(listed, validation, strongest(validation), prices, samples=len(test.labels))
     return outcomes(listed, frozen, test, strongest(test), prices, draws=DRAWS_PUBLISHED)
 
 

@@ -53,6 +53,7 @@ class AllCloud:
 
     name: str
     right: Float  # (S, N), 0 or 1
+    expected: Float  # (S, N), see Said.expected_at
 
 
 def strongest(said: Said) -> AllCloud:
@@ -64,8 +65,11 @@ def strongest(said: Said) -> AllCloud:
     rival = said.rival_right
     if rival is not None and rival.mean() > said.right[:, best].mean():
         turns = np.arange(said.right.shape[0]) % len(rival)
-        return AllCloud("a single-exit fine-tune", rival[turns].astype(np.float64))
-    return AllCloud(f"the exit after block {said.exits[best]}", said.right[:, best].astype(np.float64))
+        right = rival[turns].astype(np.float64)
+        return AllCloud("a single-exit fine-tune", right, right)
+    always = np.full(said.right[:, 0].shape, best)
+    name = f"the exit after block {said.exits[best]}"
+    return AllCloud(name, said.right_at(always), said.expected_at(always))
 
 
 def freeze(
@@ -75,12 +79,15 @@ def freeze(
     prices: Prices = LAYERS_ONLY,
     *,
     budget: float = BUDGET,
+    samples: int | None = None,
 ) -> dict[str, Any]:
-    """For each rule the setting that saves most with its drop on validation bounded by the budget.
+    """For each rule the setting that saves most with the drop foreseen within the budget.
 
-    Where no setting's bound keeps it, the one whose bound is least.
+    Where no setting's is, the one whose drop is least. Foreseen for so many new samples, else for as many as
+    there are in validation.
     """
-    return {rule.name: _best(rule, validation, full, prices, budget) for rule in rules}
+    count = samples or len(validation.labels)
+    return {rule.name: _best(rule, validation, full, prices, budget, count) for rule in rules}
 
 
 def seal(frozen: Mapping[str, Any]) -> str:
@@ -122,7 +129,7 @@ def curve(rule: Rule, validation: Said, test: Said, prices: Prices = LAYERS_ONLY
     for setting in rule.settings:
         chosen = rule.chosen_on(validation, setting)
         gained = float(saved(chosen, validation.exits, prices, rule.transport).mean())
-        known.append((gained, float(validation.right_at(chosen).mean()), setting))
+        known.append((gained, float(validation.expected_at(chosen).mean()), setting))
     kept = []
     for level in LEVELS:
         fitting = [one for one in known if one[0] >= level]
@@ -171,18 +178,35 @@ def at_equal_drop(test: Said, full: AllCloud, drop: float) -> float:
     return total / len(layers)
 
 
-def _best(rule: Rule, validation: Said, full: AllCloud, prices: Prices, budget: float) -> Any:
+def _best(rule: Rule, validation: Said, full: AllCloud, prices: Prices, budget: float, samples: int) -> Any:
     known = []
     for setting in rule.settings:
         chosen = rule.chosen_on(validation, setting)
-        drop = 100 * (full.right - validation.right_at(chosen))
-        gained = float(saved(chosen, validation.exits, prices, rule.transport).mean())
-        upper = float(np.quantile(resampled(drop, draws=CHOOSING_DRAWS), LEVEL))
-        known.append((gained, upper, setting))
-    keeping = [one for one in known if one[1] <= budget]
-    if keeping:
-        return max(keeping, key=lambda one: one[0])[2]
-    return min(known, key=lambda one: one[1])[2]
+        known.append((float(saved(chosen, validation.exits, prices, rule.transport).mean()), chosen, setting))
+    least = (np.inf, rule.settings[0])
+    for _, chosen, setting in sorted(known, key=lambda one: one[0], reverse=True):
+        drop = _foreseen(validation, full, chosen, samples)
+        if drop <= budget:
+            return setting
+        least = min(least, (drop, setting), key=lambda one: one[0])
+    return least[1]
+
+
+def _foreseen(validation: Said, full: AllCloud, chosen: Places, samples: int) -> float:
+    """The drop that a count of so many new samples keeps in 95 of 100 cases, in points.
+
+    What is expected of the validation samples, how unsure that is, and how far a count is from what is
+    expected: the less the more samples are counted.
+    """
+    expected = 100 * (full.expected - validation.expected_at(chosen))
+    counted = 100 * (full.right - validation.right_at(chosen))
+    scatter = _reach(counted) * np.sqrt(counted.shape[1] / samples)
+    return float(expected.mean() + np.hypot(_reach(expected), scatter))
+
+
+def _reach(values: Float) -> float:
+    """From a mean to its one-sided bound."""
+    return float(np.quantile(resampled(values, draws=CHOOSING_DRAWS), LEVEL) - values.mean())
 
 
 def _gap(means: Float, k: int, m: int) -> float:

@@ -5,11 +5,15 @@ Everything here is in the path of every sample on the smallest device: a few num
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tierline_models.routing.cartography import Cartography, ExitChart
+
+Doubt = TypeVar("Doubt", float, NDArray[np.float64])
+"""Of one sample on a node, or of many while a rule is fitted: the same arithmetic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def probabilities(logits: Sequence[float], temperature: float) -> NDArray[np.flo
     return found
 
 
-def gain_features(doubt: float, before: float | None) -> tuple[float, ...]:
+def gain_features(doubt: Doubt, before: Doubt | None) -> tuple[Doubt, ...]:
     """What the gain is linear in, in the order of `FEATURES`.
 
     All but what is added vanishes where an exit is sure and the one before it was: there is nothing to mend.
@@ -91,7 +95,7 @@ def gain_features(doubt: float, before: float | None) -> tuple[float, ...]:
         before: 1 less what the exit before gives to the same answer; None without one. Unsure is not the same
             as contradicted.
     """
-    earlier = 0.0 if before is None else before
+    earlier = 0 * doubt if before is None else before
     return (doubt, doubt**2, earlier, doubt * earlier)
 
 
