@@ -55,6 +55,13 @@ class Records:
         """What is reported on."""
         return self.parts["test"]
 
+    @property
+    def rival_seeds(self) -> tuple[int, ...]:
+        """Of which seeds there are single-exit fine-tunes; of the first ones where a file does not say."""
+        test = self.parts.get("test")
+        count = 0 if test is None or test.rival is None else len(test.rival)
+        return tuple(map(int, self.document.get("rival_seeds", self.seeds[:count])))
+
     def places(self, exits: tuple[int, ...]) -> list[int]:
         """Where these exits stand among all."""
         missing = sorted(set(exits) - set(self.exits))
@@ -87,9 +94,9 @@ def load_records(path: Path) -> Records:
     arrays, document = read_arrays(path)
     try:
         records = _assembled(arrays, document)
+        _check(path, records)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} lacks what records have ({error}); make it again") from error
-    _check(path, records)
     return records
 
 
@@ -149,5 +156,9 @@ def _check(path: Path, records: Records) -> None:
         if part.rival is not None:
             fits &= part.rival.shape[1:] == (len(part), classes) and 1 <= len(part.rival) <= seeds
             fits &= bool(np.isfinite(part.rival).all())
+    fits &= set(records.rival_seeds) <= set(records.seeds)
+    fits &= all(
+        one.rival is None or len(one.rival) == len(records.rival_seeds) for one in records.parts.values()
+    )
     if not fits or not np.isfinite(records.train_true).all():
         raise RecordError(f"the arrays of {path} do not fit together; make it again")

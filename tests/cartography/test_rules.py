@@ -10,6 +10,7 @@ from tierline_cartography import (
     Prices,
     chart,
     gain_rule,
+    hindsight,
     promises,
     published_costs,
     shifts,
@@ -176,6 +177,14 @@ def test_a_whole_evaluation_compares_every_rule_on_the_same_records(evaluation):
     assert len(found.sealed) == 64
 
 
+def test_hindsight_saves_no_less_than_what_was_frozen_and_still_shows_it(records, evaluation):
+    best = hindsight(records, EXITS)[OURS]
+
+    assert best.drop.shown
+    frozen = evaluation.outcomes[OURS]
+    assert best.saved >= frozen.saved or not frozen.drop.shown
+
+
 def test_transfers_and_free_cloud_layers_change_what_is_saved(records):
     dear = published_costs(records, EXITS, 0.6)
     free = published_costs(records, EXITS, 0.1, free_cloud=True)
@@ -213,7 +222,19 @@ def test_all_cloud_is_the_rival_where_a_single_exit_is_right_more_often():
     better, worse = np.array([[True, True, True]]), np.array([[True, False, False]])
 
     assert strongest(said).name == "the exit after block 4"
-    assert strongest(replace(said, rival_right=worse)).right.tolist() == [[1, 1, 0]]
-    found = strongest(replace(said, rival_right=better))
+    assert strongest(replace(said, rival_right=worse, rival_places=(0,))).right.tolist() == [[1, 1, 0]]
+    found = strongest(replace(said, rival_right=better, rival_places=(0,)))
     assert (found.name, found.right.tolist()) == ("a single-exit fine-tune", [[1, 1, 1]])
-    assert strongest(replace(said, rival_right=better).only(np.array([2]))).right.tolist() == [[1]]
+    assert strongest(
+        replace(said, rival_right=better, rival_places=(0,)).only(np.array([2]))
+    ).right.tolist() == [[1]]
+
+
+def test_a_rival_is_compared_with_the_exits_of_its_own_seed():
+    right = np.array([[1.0, 1.0, 1.0, -1.0], [1.0, -1.0, -1.0, -1.0]])  # by seed and sample, of every exit
+    odds = np.repeat(right[:, None], 3, 1)
+    said = Said(EXITS, np.ones(4, dtype=int), softmax(np.stack([0 * odds, odds], -1)))
+    rival = np.array([[True, True, False, False]])  # less than its seed's exits, as much as all seeds' are
+
+    assert strongest(replace(said, rival_right=rival, rival_places=(0,))).name == "the exit after block 2"
+    assert strongest(replace(said, rival_right=rival, rival_places=(1,))).name == "a single-exit fine-tune"

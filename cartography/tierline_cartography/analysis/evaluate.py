@@ -131,6 +131,25 @@ def _carried(rule: Rule, transport: Transport) -> Rule:
     return rule if rule.transport == "direct" else replace(rule, transport=transport)
 
 
+def hindsight(records: Records, exits: tuple[int, ...]) -> dict[str, Outcome]:
+    """What ours and two thresholds would save, shown, by the settings that the test set itself would choose.
+
+    Nobody could have known them, so this bounds what any choice of settings saves with these exits. A rule
+    that shows nothing is left out.
+    """
+    validation, test = sides(records, exits)
+    full = strongest(test)
+    found: dict[str, Outcome] = {}
+    for rule in (gain_rule(validation), rules.two_thresholds()):
+        layers = {one: float(test.layers[rule.choose(test, one)].mean()) for one in rule.settings}
+        for setting in sorted(layers, key=lambda one: layers[one]):
+            tried = outcomes([rule], {rule.name: setting}, test, full, draws=DRAWS_PUBLISHED)
+            if tried[rule.name].drop.shown:
+                found |= tried
+                break
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
     """How a guarantee fared over many calibration sets."""
@@ -223,6 +242,7 @@ def _joined(parts: Sequence[Said]) -> Said:
         np.concatenate([one.labels for one in parts]),
         np.concatenate([one.probabilities for one in parts], 2),
         rival_right=np.concatenate(rivals, 1) if len(rivals) == len(parts) else None,
+        rival_places=parts[0].rival_places,
     )
 
 

@@ -28,6 +28,7 @@ class Said:
     embedding: Float | None = None  # (N, Q), known before layer 1
     hidden: Float | None = None  # (S, X, N, P), known at each exit
     rival_right: NDArray[np.bool_] | None = None  # (R, N), of R single-exit fine-tunes
+    rival_places: tuple[int, ...] = ()  # (R,), of which seeds these are
 
     @cached_property
     def confidence(self) -> Float:
@@ -89,6 +90,7 @@ class Said:
             None if self.embedding is None else self.embedding[rows],
             None if self.hidden is None else self.hidden[:, :, rows],
             None if self.rival_right is None else self.rival_right[:, rows],
+            self.rival_places,
         )
 
 
@@ -135,7 +137,8 @@ def said_of(records: Records, part: Part, exits: Sequence[int], scale: Float) ->
     logits = part.logits[:, places] / scale[:, :, None, None]
     hidden = None if part.hidden is None else part.hidden[:, places]
     rival = None if part.rival is None else part.rival.argmax(-1) == part.labels
-    return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden, rival)
+    seeds = tuple(records.seeds.index(one) for one in records.rival_seeds)
+    return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden, rival, seeds)
 
 
 def calibration_error(said: Said, *, bins: int = 10) -> Float:

@@ -59,11 +59,12 @@ class AllCloud:
 def strongest(said: Said) -> AllCloud:
     """Whatever is right most often: an exit, always taken, or the single-exit fine-tune, where there is one.
 
-    Where `said` is the test set, it is chosen there, in its favour. Fewer fine-tunes than seeds take turns.
+    Where `said` is the test set, it is chosen there, in its favour. A fine-tune is compared with the exit of
+    its own seed, as seeds differ by more than these do; fewer of them than seeds take turns.
     """
     best = int(said.right.mean((0, 2)).argmax())
     rival = said.rival_right
-    if rival is not None and rival.mean() > said.right[:, best].mean():
+    if rival is not None and rival.mean() > said.right[list(said.rival_places), best].mean():
         turns = np.arange(said.right.shape[0]) % len(rival)
         right = rival[turns].astype(np.float64)
         return AllCloud("a single-exit fine-tune", right, right)

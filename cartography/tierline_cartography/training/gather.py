@@ -64,6 +64,7 @@ def gather(task: Task, folders: Sequence[Path], *, rivals: Sequence[Path] = ()) 
             "machine": first["machine"],
             "cpu_seconds": [document["cpu_seconds"] for _, document in runs],
             "seconds": [document["seconds"] for _, document in runs],
+            "rival_seeds": [document["recipe"]["seed"] for _, document in alone],
             "rival_cpu_seconds": [document["cpu_seconds"] for _, document in alone],
         },
     )
