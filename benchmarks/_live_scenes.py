@@ -10,7 +10,7 @@ from tierline_replay import Request, Sample, World, poisson
 NOTHING = "nothing"
 BUSY = 0.5  # of the phone if it did all by itself, at most
 SLACK = 3.5  # the deadline by its time for one sample, at least
-CALM, AFTER = 15.0, 18.0  # seconds
+CALM, AFTER = 13.0, 15.0  # seconds
 ENOUGH = 0.95
 
 
