@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tierline.arguments import build_parser
+from tierline.arguments_planning import alike_of
 
 Tierline = Callable[..., Any]
 
@@ -88,3 +89,19 @@ def test_wrong_usage_is_one_sentence_and_code_2(arguments: list[str], said: str,
 
 def test_the_version_is_the_packages(tierline: Tierline) -> None:
     assert tierline("--version").out.count(".") == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "ratio"),
+    [
+        ((), 0.0),
+        (("--balance", "0.5"), 1.5),
+        (("--balance", "1"), 0.0),
+        (("--balance", "0.5", "--alike", "0"), 0.0),
+        (("--alike", "2"), 2.0),
+    ],
+)
+def test_classes_of_devices_fare_alike_between_the_ends_of_the_knob_or_as_asked(
+    flags: tuple[str, ...], ratio: float
+) -> None:
+    assert alike_of(build_parser().parse_args(["scheduler", *flags])) == ratio
