@@ -16,6 +16,8 @@ AT_ONCE = 0.5
 """Seconds that a round may wait for the prices of a small fleet, which take a tenth of a second ..."""
 AT_MOST = 10.0
 """... and that a search beside the rounds may take; what it has found by then is used."""
+AGAIN = 5.0
+"""Seconds after which a search is made again that was not finished, or failed."""
 MOVED = 0.2
 """Share by which a price has to change for plans to be weighed anew over the time that it will hold."""
 
@@ -61,7 +63,7 @@ class SlowLoop:
         """Search in a thread, so that nothing waits for it; what goes wrong leaves the prices as they are."""
         due = time.monotonic() + seconds
         async with self._busy:
-            self._asked, self._until = _asking(state), time.monotonic() + self.config.alike_seconds
+            self._asked, self._until = _asking(state), time.monotonic() + AGAIN
             try:
                 async with asyncio.timeout(2 * seconds):
                     found = await asyncio.to_thread(
@@ -77,6 +79,11 @@ class SlowLoop:
                 self.failed += 1
                 _log.error("slow_prices_failed", reason=repr(error)[:1000])
                 return
+        if time.monotonic() <= due:
+            self._until = time.monotonic() + self.config.alike_seconds
+        elif found.ratio > self.config.alike:
+            _log.info("slow_prices_unfinished", ratio=found.ratio)
+            return
         self.fresh = self.fresh or _moved(self.prices, found)
         self.prices = found
         _log.info(

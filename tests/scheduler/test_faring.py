@@ -186,6 +186,28 @@ async def test_prices_are_held_until_others_are_there_or_a_while_has_passed(
     assert never.prices == SlowPrices()
 
 
+async def test_a_search_cut_short_before_it_found_anything_leaves_the_prices_as_they_are(
+    kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, state = SlowLoop(config(alike=1.5, alike_seconds=0.001)), unequal(kit, 6, rate=4.0)
+    await loop.before_round(state, {})
+    before = loop.prices
+
+    def cut_short(*_: Any, stop: Any, **__: Any) -> SlowPrices:
+        while not stop():
+            time.sleep(0.005)
+        return SlowPrices(seconds={"fast": 0.1, "slow": 0.3})
+
+    monkeypatch.setattr(slowloop, "slow_prices", cut_short)
+    monkeypatch.setattr(slowloop, "AT_ONCE", 0.2)
+    await asyncio.sleep(0.01)
+    await loop.before_round(state, {})
+
+    assert loop.prices == before
+    assert before.after > 0
+    assert loop.failed == 0
+
+
 async def test_a_search_that_fails_leaves_the_prices_as_they_are(
     kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
