@@ -24,6 +24,7 @@ from tierline_cartography.analysis.verdicts import (
     outcomes,
     seal,
     strongest,
+    strongest_exit,
 )
 from tierline_cartography.errors import PoolError
 from tierline_cartography.records import Records
@@ -80,7 +81,7 @@ def evaluate(records: Records, exits: tuple[int, ...]) -> Evaluation:
     validation, test = sides(records, exits)
     prices = Prices()
     listed = all_rules(records, validation, prices)
-    frozen = freeze(listed, validation, strongest(validation), prices, samples=len(test.labels))
+    frozen = freeze(listed, validation, strongest_exit(validation), prices, samples=len(test.labels))
     sealed = seal(frozen)
     full = strongest(test)
     found = outcomes(listed, frozen, test, full, prices)
@@ -123,7 +124,7 @@ def published_costs(
     prices = Prices(offload=offload, free_cloud=free_cloud)
     listed = [_carried(rule, transport) for rule in all_rules(records, validation, prices)]
     listed = [rule for rule in listed if rule.name != ORACLE]
-    frozen = freeze(listed, validation, strongest(validation), prices, samples=len(test.labels))
+    frozen = freeze(listed, validation, strongest_exit(validation), prices, samples=len(test.labels))
     return outcomes(listed, frozen, test, strongest(test), prices, draws=DRAWS_PUBLISHED)
 
 
@@ -170,7 +171,7 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
     validation, test = sides(records, exits)
     full = strongest(test)
     rule = gain_rule(validation)
-    deepest, _, later = freeze([rule], validation, strongest(validation))[rule.name]
+    deepest, _, later = freeze([rule], validation, strongest_exit(validation))[rule.name]
     order = [one for one in rule.settings if one[::2] == (deepest, later)]  # the less is wanted, the safer
     chosen = [rule.choose(test, setting) for setting in order]
     loss = np.stack([full.right - test.right_at(one) for one in chosen])
@@ -221,7 +222,7 @@ def shifts(records: Records, exits: tuple[int, ...], *, budget: float) -> list[S
 
 def _streamed(stream: str, fitted: Said, said: Said, budget: float) -> Shift:
     rule = gain_rule(fitted)
-    setting = freeze([rule], fitted, strongest(fitted), budget=budget)[rule.name]
+    setting = freeze([rule], fitted, strongest_exit(fitted), budget=budget)[rule.name]
     chosen, full = rule.choose(said, setting), strongest(said)
     return Shift(
         stream=stream,

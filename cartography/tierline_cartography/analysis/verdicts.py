@@ -56,21 +56,25 @@ class AllCloud:
     expected: Float  # (S, N), see Said.expected_at
 
 
+def strongest_exit(said: Said) -> AllCloud:
+    """The exit that is right most often when always taken."""
+    best = int(said.right.mean((0, 2)).argmax())
+    always = np.full(said.right[:, 0].shape, best)
+    name = f"the exit after block {said.exits[best]}"
+    return AllCloud(name, said.right_at(always), said.expected_at(always))
+
+
 def strongest(said: Said) -> AllCloud:
     """Whatever is right most often: an exit, always taken, or the single-exit fine-tune, where there is one.
 
     Where `said` is the test set, it is chosen there, in its favour. A fine-tune is compared with the exit of
     its own seed, as seeds differ by more than these do; fewer of them than seeds take turns.
     """
-    best = int(said.right.mean((0, 2)).argmax())
-    rival = said.rival_right
-    if rival is not None and rival.mean() > said.right[list(said.rival_places), best].mean():
-        turns = np.arange(said.right.shape[0]) % len(rival)
-        right = rival[turns].astype(np.float64)
-        return AllCloud("a single-exit fine-tune", right, right)
-    always = np.full(said.right[:, 0].shape, best)
-    name = f"the exit after block {said.exits[best]}"
-    return AllCloud(name, said.right_at(always), said.expected_at(always))
+    best, rival = strongest_exit(said), said.rival_right
+    if rival is None or rival.mean() <= best.right[list(said.rival_places)].mean():
+        return best
+    right = rival[np.arange(len(best.right)) % len(rival)].astype(np.float64)
+    return AllCloud("a single-exit fine-tune", right, right)
 
 
 def freeze(
@@ -85,7 +89,7 @@ def freeze(
     """For each rule the setting that saves most with the drop foreseen within the budget.
 
     Where no setting's is, the one whose drop is least. Foreseen for so many new samples, else for as many as
-    there are in validation.
+    there are in validation. `full` is an exit there: few fine-tunes, of other seeds, say little of a drop.
     """
     count = samples or len(validation.labels)
     return {rule.name: _best(rule, validation, full, prices, budget, count) for rule in rules}
