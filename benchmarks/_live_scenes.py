@@ -46,7 +46,7 @@ class Scene:
 
 
 ONE = Scene()
-MANY = Scene(bundle="text", phones=4, rate=5.0, full=1.0, deadline=0.5)
+MANY = Scene(bundle="text", phones=4, rate=5.0, full=3.0, deadline=0.5)
 BLOWS = {
     "link collapse to a fiftieth": (ONE, 0.5),
     "flash crowd x2 at one phone": (ONE, 0.0),
