@@ -1,7 +1,8 @@
 """What the demo's models answer when their activation crosses a split point coded, for every codec and point.
 
-Of the text bundle, the accuracy on test snippets; of the image bundle, whose photographs have no labels, the
-share of answers that stay those of the unsplit model. What is judged is the default choice: at each split
+Of the text bundle, the accuracy on test snippets; of the image bundle, that on the labelled photographs that
+`TIERLINE_IMAGES` names, or where it names none, the share of answers about its own photographs, which have no
+labels, that stay those of the unsplit model. What is judged is the default choice: at each split
 point the smallest frame within its error budget. The other codecs are shown beside it on fewer samples;
 `int8` and `int8-mask` return the values of `int8-lz4`. Prints rows; `--table` prints one line a split point
 instead, as docs/models.md has it; `--plot FOLDER` draws what each codec costs at each split point; `--quick`
@@ -23,6 +24,7 @@ from typing import Any
 import structlog
 import torch
 from _default_choice import crossed, smallest
+from _labelled import photographs
 from torch import Tensor
 
 from tierline_models import Bundle, Sample, SegmentedModel, load_bundle
@@ -33,7 +35,7 @@ POINTS = 0.2
 FORWARD_SECONDS = 0.05
 # Of the image bundle, what no budget was measured on, and enough that one answer is no more than 0.2 %.
 SPLITS = {"text": "test", "image": "agreement"}
-SAMPLES = {"text": 2000, "image": 510}
+SAMPLES = {"text": 2000, "image": 1000}  # there are 510 crops, though
 BESIDE = {"text": 500, "image": 135}
 QUICK = {"text": 40, "image": 6}
 BATCH = 16
@@ -60,6 +62,7 @@ class Study:
     forward: list[float]  # CPU seconds of a sample, unsplit
     crossings: dict[tuple[int, str], list[Crossing]]  # by layer and codec
     chosen: dict[int, str]  # by layer, what the default choice is there
+    labelled: bool  # by people; else right is what the unsplit model says
 
     @property
     def codecs(self) -> list[str]:
@@ -84,11 +87,14 @@ class Study:
 def study(name: str, count: int, codecs: Sequence[str] = (CHOSEN,)) -> Study:
     """Send so many samples of a bundle across every split point in every one of these codecs."""
     bundle = load_bundle(name)
-    samples = bundle.samples(SPLITS[name], seed=0)[:count]
+    pictures = photographs(bundle.model.labels) if name == "image" else None
+    samples = (pictures or bundle.samples(SPLITS[name], seed=0))[:count]
     crossings: dict[tuple[int, str], list[Crossing]] = {
         (at, codec): [] for at in range(1, len(bundle.model.blocks)) for codec in codecs
     }
-    found = Study(bundle=name, right=[], forward=[], crossings=crossings, chosen=smallest(bundle))
+    labelled = name == "text" or pictures is not None
+    chosen = smallest(bundle)
+    found = Study(bundle=name, right=[], forward=[], crossings=crossings, chosen=chosen, labelled=labelled)
     for done, (x, labels) in batches(bundle, samples):
         print(f"\r{name}: {done} of {len(samples)}", end="", file=sys.stderr)
         cross_everywhere(bundle, x, labels, found)
@@ -177,7 +183,7 @@ def rows(found: Study, beside: Study) -> Iterator[Row]:
         found: of the default choice.
         beside: of all codecs, on fewer samples.
     """
-    what = "accuracy" if found.bundle == "text" else "agreement with the unsplit model"
+    what = "accuracy" if found.labelled else "agreement with the unsplit model"
     lost = [found.lost(layer, CHOSEN) for layer in found.layers]
     claim = (
         f"{found.bundle}: points of {what} that {CHOSEN} costs at the worst split point,"
