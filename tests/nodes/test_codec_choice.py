@@ -1,15 +1,12 @@
 """Two real node processes on a real Mosquitto: as the link between them degrades, the codec changes."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
+from tests.nodes.pair import Phone, client_of, phone_and, shape
 from tierline_broker import (
     PLAN,
     TELEMETRY,
@@ -20,7 +17,6 @@ from tierline_broker import (
     Route,
     Stage,
     Tier,
-    connect_client,
 )
 from tierline_models import Bundle, PointBudget
 
@@ -34,35 +30,15 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def phone(broker_url: str, tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
-    """A phone whose link is shaped by lines on its standard input, and a cloud node."""
-    command = [sys.executable, "-m", "tierline", "node", "--site", SITE, "--broker", broker_url]
-    with (tmp_path / "log").open("ab") as log:
-        cloud = subprocess.Popen(
-            [*command, "--tier", "cloud", "--name", "cloud"], stderr=log, stdin=subprocess.DEVNULL
-        )
-        mobile = [*command, "--tier", "mobile", "--name", "phone", "--emulate", "-", "--slowdown", SLOWDOWN]
-        found = subprocess.Popen(mobile, stderr=log, stdin=subprocess.PIPE)
-    yield found
-    assert found.stdin is not None
-    found.stdin.close()
-    cloud.send_signal(signal.SIGTERM)
-    assert [found.wait(timeout=10), cloud.wait(timeout=10)] == [0, 0]
-
-
-@pytest.fixture
-async def client(broker_url: str, phone: subprocess.Popen[bytes]) -> AsyncGenerator[Client]:
-    async with connect_client(broker_url, site=SITE) as found:
-        async with asyncio.timeout(60):
-            for tier in (Tier.MOBILE, Tier.CLOUD):
-                await found.presence.wait_for(tier)
+def phone(broker_url: str, tmp_path: Path) -> Generator[Phone]:
+    with phone_and(Tier.CLOUD, broker_url, tmp_path / "log", "--slowdown", SLOWDOWN, site=SITE) as found:
         yield found
 
 
-def shape(phone: subprocess.Popen[bytes], rate: float | None) -> None:
-    assert phone.stdin is not None
-    phone.stdin.write(json.dumps({"uplink_bytes_per_second": rate}).encode() + b"\n")
-    phone.stdin.flush()
+@pytest.fixture
+async def client(broker_url: str, phone: Phone) -> AsyncGenerator[Client]:
+    async with client_of(Tier.CLOUD, broker_url, site=SITE, within=60) as found:
+        yield found
 
 
 def plan_for(bundle: Bundle) -> Plan:
@@ -82,7 +58,7 @@ def handed_on(result: Result) -> str:
 
 
 async def test_as_the_link_degrades_the_codec_changes_and_the_labels_do_not(
-    client: Client, phone: subprocess.Popen[bytes], text_bundle: Bundle
+    client: Client, phone: Phone, text_bundle: Bundle
 ) -> None:
     model = text_bundle.model
     samples = [sample.data for sample in text_bundle.samples("test", 3)]

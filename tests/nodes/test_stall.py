@@ -1,15 +1,12 @@
 """A real link that collapses under real nodes: what waits is answered on the phone, and nothing is lost."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
+from tests.nodes.pair import Phone, client_of, phone_and, shape
 from tierline_broker import (
     PLAN,
     TELEMETRY,
@@ -22,7 +19,6 @@ from tierline_broker import (
     Subscription,
     Telemetry,
     Tier,
-    connect_client,
 )
 from tierline_models import Bundle
 from tierline_nodes.routing import all_here
@@ -36,35 +32,15 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
-def phone(broker_url: str, tmp_path: Path) -> Generator[subprocess.Popen[bytes]]:
-    """A phone whose link is shaped by lines on its standard input, and an edge node."""
-    command = [sys.executable, "-m", "tierline", "node", "--site", SITE, "--broker", broker_url]
-    with (tmp_path / "log").open("ab") as log:
-        edge = subprocess.Popen(
-            [*command, "--tier", "edge", "--name", "edge"], stderr=log, stdin=subprocess.DEVNULL
-        )
-        mobile = [*command, "--tier", "mobile", "--name", "phone", "--emulate", "-"]
-        found = subprocess.Popen(mobile, stderr=log, stdin=subprocess.PIPE)
-    yield found
-    assert found.stdin is not None
-    found.stdin.close()
-    edge.send_signal(signal.SIGTERM)
-    assert [found.wait(timeout=10), edge.wait(timeout=10)] == [0, 0]
-
-
-@pytest.fixture
-async def client(broker_url: str, phone: subprocess.Popen[bytes]) -> AsyncGenerator[Client]:
-    async with connect_client(broker_url, site=SITE) as found:
-        async with asyncio.timeout(100):
-            for tier in (Tier.MOBILE, Tier.EDGE):
-                await found.presence.wait_for(tier)
+def phone(broker_url: str, tmp_path: Path) -> Generator[Phone]:
+    with phone_and(Tier.EDGE, broker_url, tmp_path / "log", site=SITE) as found:
         yield found
 
 
-def shape(phone: subprocess.Popen[bytes], rate: float) -> None:
-    assert phone.stdin is not None
-    phone.stdin.write(json.dumps({"uplink_bytes_per_second": rate}).encode() + b"\n")
-    phone.stdin.flush()
+@pytest.fixture
+async def client(broker_url: str, phone: Phone) -> AsyncGenerator[Client]:
+    async with client_of(Tier.EDGE, broker_url, site=SITE, within=100) as found:
+        yield found
 
 
 def plan_for(bundle: Bundle) -> Plan:
@@ -87,7 +63,7 @@ async def until_called_back(reports: Subscription[Telemetry]) -> AsyncGenerator[
 
 
 async def test_what_waits_for_a_link_that_collapses_is_answered_on_the_phone_and_nothing_is_lost(
-    client: Client, phone: subprocess.Popen[bytes], text_bundle: Bundle
+    client: Client, phone: Phone, text_bundle: Bundle
 ) -> None:
     async with asyncio.timeout(100), client.session.subscribe(TELEMETRY, "phone") as reports:
         await client.session.publish(PLAN, "phone", plan_for(text_bundle))
