@@ -3,7 +3,7 @@
 One deployment each: requests at a steady rate, a blow in the middle, and how long until there is a new plan
 and nearly all answers are in time again. One phone and the image workload meet every blow; a crowd, which is
 many, also comes to four phones and the text workload, whose plans share an edge that has no room for twice
-as many. The rows go into results/scheduler.json.
+as many. Then two clients want what the edge has for one. The rows go into results/scheduler.json.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from _live_scenes import AFTER, BLOWS, BUSY, ENOUGH, NOTHING, SLACK, Case, Pace, Scene, requests_of
+from _live_priority import in_time as in_time_by_priority
+from _live_scenes import AFTER, BLOWS, BUSY, ENOUGH, MANY, NOTHING, SLACK, Case, Pace, Scene, requests_of
 
 from tierline.logs import be_quiet
 from tierline_broker import Tier
@@ -34,6 +35,7 @@ PATIENCE = 10.0
 WINDOW = 3.0  # seconds over which attainment is looked at
 ROUND = 1.0
 RUNS, TRIES = 3, 3
+PRIORITY = "two clients at an edge with room for one"
 STILL = 0.15  # seconds for which this program itself is not served: what happens then is the machine's doing
 
 Row = dict[str, Any]
@@ -235,7 +237,28 @@ async def measure(*, quick: bool, only: str = "") -> list[Row]:
     for scene in dict.fromkeys(scene for blow, (scene, _) in BLOWS.items() if only in blow):
         blows = [blow for blow, (whom, _) in BLOWS.items() if whom == scene and only in blow]
         made += await measured(scene, blows, runs=1 if quick else RUNS)
-    return made
+    return made + (await by_priority() if only in PRIORITY else [])
+
+
+async def by_priority() -> list[Row]:
+    """Have two clients want what an edge has for one, each being the important one once."""
+    samples = await read_samples(MANY.bundle, count=5, seed=0)
+    async with deployment(MANY.bundle, MANY.world, Live(tell=say)) as deployed:
+        taken = await warm_up(deployed, samples)
+    shares = await in_time_by_priority(taken[Tier.CLOUD], say)
+    most = [important for important, _ in shares]
+    return [
+        {
+            "claim": f"live, {PRIORITY}: share in time of the more important, whichever it is",
+            "value": min(most),
+            "reach": ENOUGH,
+            "better": "higher",
+            "unit": "of its requests",
+            "spread": [min(most), max(most)],
+            "runs": len(most),
+            "of_the_other": [other for _, other in shares],
+        }
+    ]
 
 
 async def measured(scene: Scene, blows: Sequence[str], *, runs: int) -> list[Row]:
