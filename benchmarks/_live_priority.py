@@ -21,8 +21,8 @@ from tierline_replay import (
     start_scheduler,
 )
 
-BUNDLE, PHONES, RATE, DEADLINE = "text", 2, 4.0, 0.8
-FULL = 0.65  # share of its time that the edge is busy with all samples of one phone
+BUNDLE, PHONES, RATE, DEADLINE = "text", 2, 4.0, 2.0
+FULL = 0.7  # share of its time that the edge is busy with all blocks of one phone's samples
 SLOW = 2.0  # the phone's own blocks, by the deadline
 IMPORTANT, OTHER = 10.0, 1.0
 PATIENCE = 5.0
