@@ -117,7 +117,7 @@ def _planes(codes: NDArray[np.int32 | np.int8]) -> tuple[int, list[Bytes]]:
 
     Where a third of some codes are zero, the first plane is a bit for each, and the others leave zeros out.
     """
-    glance = codes[:: max(1, codes.size // _GLANCE)]
+    glance = codes[:: codes.size // _GLANCE | 1]  # odd, so that it is no few columns of a map alone
     masked = int(glance.size - np.count_nonzero(glance) >= _MASK_FROM * glance.size)
     planes, rest = [], codes
     if masked:

@@ -62,7 +62,8 @@ def choose(
     if best is not None:
         return Choice(best=best, note="")
     # Who has to miss its deadline takes nothing of what others need to keep theirs.
-    best = find(found, admit=_sparing, rank=_by_expected) or find(found, admit=_accurate, rank=_by_expected)
+    best = find(found, admit=_sparing, rank=_by_expected) if prices else None
+    best = best or find(found, admit=_accurate, rank=_by_expected)
     if best is not None:
         return Choice(best=best, note=f"nothing meets the deadline of {objective.deadline:g} s within limits")
     found = list(options(state, mobile, tables(model, None), traffic, objective))

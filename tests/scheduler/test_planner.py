@@ -9,7 +9,6 @@ from tierline_broker import Plan, PointCard, RouteCard, Tier
 from tierline_scheduler import ClusterState, Objective, apply, expire, plan
 from tierline_scheduler.ledger import open_ledger
 from tierline_scheduler.planner import assess, choose, ledger_of, model_of
-from tierline_scheduler.servers import Load
 from tierline_scheduler.view import Traffic, device, peers, server_name
 
 LOOSE = Objective(deadline=60.0, max_utilisation=1.0)
@@ -467,23 +466,3 @@ def test_an_unused_codec_or_route_never_changes_the_plan(kit: Any) -> None:
     for deadline in (0.1, 0.2, 0.4):
         objective = Objective(deadline=deadline)
         assert only(kit.deployment(more), objective).route == only(kit.deployment(card), objective).route
-
-
-def test_who_has_to_miss_its_deadline_keeps_off_what_others_need_even_where_that_has_no_price(
-    kit: Any,
-) -> None:
-    state = kit.deployment(kit.text.card, clouds=0, rate=4.0)
-    for node, tier, slowdown in (("mobile-0", Tier.MOBILE, 400.0), ("edge-0", Tier.EDGE, 20.0)):
-        state = apply(state, kit.profile(node, tier, kit.text.card, slowdown), 0.0)
-    objective = Objective(deadline=0.2)
-    alone, beside = (
-        choose(state, state.nodes["mobile-0"], objective, Traffic(others=others))
-        for others in ({}, {"edge-0": Load(utilisation=0.5, pressure=0.02)})
-    )
-    assert alone is not None
-    assert beside is not None
-    free, left = (choice.best.loads["edge-0"].utilisation for choice in (alone, beside))
-
-    assert "nothing meets" in beside.note
-    assert free > 0.5
-    assert left + 0.5 <= objective.max_utilisation
