@@ -14,7 +14,7 @@ def bench():
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(FOLDER)
         yield importlib.import_module("codec_agreement")
-    for name in ("codec_agreement", "_default_choice"):
+    for name in ("codec_agreement", "_default_choice", "_labelled"):
         sys.modules.pop(name, None)
 
 
@@ -31,10 +31,56 @@ def test_what_a_codec_costs_is_counted_against_the_unsplit_model(bench):
     assert study.codecs == ["fp16"]
 
 
-def studied(bench, right, crossings):
+def studied(bench, right, crossings, *, labelled=True):
     return bench.Study(
-        bundle="text", right=right, forward=[], crossings=crossings, chosen={1: "fp16", 2: "int4"}
+        bundle="text",
+        right=right,
+        forward=[],
+        crossings=crossings,
+        chosen={1: "fp16", 2: "int4"},
+        labelled=labelled,
     )
+
+
+@pytest.mark.parametrize(("labelled", "what"), [(True, "accuracy"), (False, "agreement with the unsplit")])
+def test_only_true_labels_make_an_accuracy(bench, labelled, what):
+    good = crossing(bench, right=True, same=True)
+    chosen = {(layer, bench.CHOSEN): [good] for layer in (1, 2)}
+    others = {(layer, codec): [good] for layer in (1, 2) for codec in bench.CODECS}
+    found, beside = (studied(bench, [True], one, labelled=labelled) for one in (chosen, others))
+
+    (row,) = bench.rows(found, beside)
+
+    assert f"points of {what}" in row["claim"]
+
+
+def pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
+def test_pictures_are_labelled_by_the_ids_that_their_names_begin_with(bench, tmp_path, monkeypatch):
+    pictures(tmp_path, "n00000007_cat.JPEG", "n00000003_a dog.jpg", "more/n00000007_x.jpeg", "README.md")
+    monkeypatch.setenv("TIERLINE_IMAGES", str(tmp_path))
+
+    found = bench.photographs(("dog", "cat"))
+
+    assert sorted((one.label, one.data) for one in found) == [
+        ("cat", b"more/n00000007_x.jpeg"),
+        ("cat", b"n00000007_cat.JPEG"),
+        ("dog", b"n00000003_a dog.jpg"),
+    ]
+
+
+def test_a_folder_without_some_classes_is_refused_and_none_at_all_is_no_mistake(bench, tmp_path, monkeypatch):
+    pictures(tmp_path, "n00000007_cat.JPEG")
+    monkeypatch.setenv("TIERLINE_IMAGES", str(tmp_path))
+    with pytest.raises(SystemExit, match="pictures of 1 classes; there must be some of all 2"):
+        bench.photographs(("dog", "cat"))
+
+    monkeypatch.delenv("TIERLINE_IMAGES")
+    assert bench.photographs(("dog", "cat")) is None
 
 
 def test_the_default_choice_at_the_worst_split_point_is_the_figure(bench):
