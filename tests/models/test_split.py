@@ -301,11 +301,12 @@ def test_a_compiled_segment_gives_what_the_eager_one_gives() -> None:
 def test_compiled_tails_take_what_eager_heads_give(name: str) -> None:
     model, inputs = ZOO[name]()
     cut = split(model, inputs)
-    tail = torch.compile(cut.tail(1), backend="aot_eager")
+    at = 2 * len(cut.points) // 3  # compiling takes seconds a block
+    tail = torch.compile(cut.tail(at), backend="aot_eager")
     with torch.no_grad():
         for batch in (1, 2):
             repeated = tuple(torch.cat([one] * batch) for one in inputs)
-            off = largest_difference(tail(cut.head(1)(*repeated)), model(*repeated))
+            off = largest_difference(tail(cut.head(at)(*repeated)), model(*repeated))
             assert off <= 1e-5 * max(float(one.abs().max()) for one in tree_leaves(model(*repeated)))
 
 

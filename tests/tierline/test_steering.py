@@ -88,7 +88,8 @@ async def test_what_a_client_requires_changes_its_own_plan_and_answers_and_nobod
     assert required.route.stages[-1].layer == 2 < before.route.stages[-1].layer  # one early exit will do
     assert {step.plan for one in found for step in one.steps} == {required.version}
     assert seen["phone-2"].deadline == other.deadline == DEADLINE
-    assert seen["phone-2"].predicted_accuracy == other.predicted_accuracy
+    # But for what is learnt meanwhile of how samples look.
+    assert seen["phone-2"].predicted_accuracy == pytest.approx(other.predicted_accuracy, abs=0.005)
     assert "edge-1" in names_of(elsewhere)
     assert any(stage.node == "edge-1" for stage in seen["phone-1"].route.stages)
 
