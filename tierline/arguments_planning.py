@@ -29,6 +29,18 @@ def objective(command: Any, *, deadline: float | None) -> None:
         metavar="W",
         help="what a second of edge work counts beside one of cloud work (0)",
     )
+    _balance(command)
+    command.add_argument(
+        "--expected-rate",
+        type=values.rate,
+        default=0.0,
+        metavar="R",
+        help="requests a second that each mobile node is planned for while it has fewer (0)",
+    )
+
+
+def _balance(command: Any) -> None:
+    """Add the flags of the knob between cloud work and waiting."""
     command.add_argument(
         "--balance",
         type=values.share,
@@ -42,13 +54,6 @@ def objective(command: Any, *, deadline: float | None) -> None:
         metavar="R",
         help="longest p95 of a class of devices by the shortest that plans may come to; 0: any"
         " (1.5 where --balance is between 0 and 1, else 0)",
-    )
-    command.add_argument(
-        "--expected-rate",
-        type=values.rate,
-        default=0.0,
-        metavar="R",
-        help="requests a second that each mobile node is planned for while it has fewer (0)",
     )
 
 

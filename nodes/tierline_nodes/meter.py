@@ -56,9 +56,11 @@ class Meter:
     last_work: float = 0.0  # when a speed was last observed
     visit: float = 0.0  # seconds of the worker thread that a sample takes lately; 0 before any
 
-    def visited(self, seconds: float) -> None:
-        """Fold in how long a sample kept the worker thread."""
-        self.visit += (seconds - self.visit) * (VISIT_GAIN if self.visit else 1.0)
+    def visited(self, work: float, coding: float) -> None:
+        """Count a sample that took so many seconds of work, and kept the worker thread for coding besides."""
+        self.served += 1
+        self.work_seconds += work
+        self.visit += (work + coding - self.visit) * (VISIT_GAIN if self.visit else 1.0)
 
     def wait(self, depth: int) -> float:
         """Return the seconds until so many samples are done, the first of which is half done on average."""

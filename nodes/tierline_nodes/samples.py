@@ -172,11 +172,8 @@ async def _compute(node: Node, visit: Visit, route: Route) -> Ran[Passed]:
     ran = await node.compute.run(stage)
     seconds = ran.value.compute.slowed(ran.slowdown)
     profiled = sum(node.profile.block_seconds[visit.work.layer : ran.value.layer])
-    node.meter.served += 1
-    node.meter.work_seconds += seconds
-    node.meter.visited(
-        seconds + sum(one.slowed(ran.slowdown) for one in (ran.value.decode, ran.value.encode))
-    )
+    coding = sum(one.slowed(ran.slowdown) for one in (ran.value.decode, ran.value.encode))
+    node.meter.visited(seconds, coding)
     _count_coding(node, visit, ran)
     if ran.value.sight is not None:
         node.meter.saw(ran.value.sight)
