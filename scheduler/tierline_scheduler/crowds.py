@@ -14,8 +14,8 @@ from tierline_scheduler.counting import Count
 
 RATIO = 2.0
 ALARM = 6.4
-"""Nats. Chance is taken for a crowd less than once in ten minutes; of twice as many it is seen after 1.3 s
-(median) where 20 requests a second are usual, after 1.8 s at 12 and 2.9 s at 6."""
+"""Nats. Chance is taken for a crowd about once in ten minutes, twice at twenty slow streams; of twice as many
+it is seen after 1.3 s (median) where 20 requests a second are usual, after 1.8 s at 12 and 2.9 s at 6."""
 LEAST_RATE, LEAST_REPORTS = 0.2, 10
 """Requests a second, and reports, from which a level is one that can be doubled."""
 SHARE = 0.5
