@@ -33,6 +33,7 @@ def assert_no_leak(task: Task) -> None:
             assert not [phrase for text in texts for phrase in phrases_in(text, index)], (one, other)
 
 
+@pytest.mark.no_cover
 def test_no_snippet_and_no_phrase_of_one_is_on_two_sides():
     task = load_task("snippets")
 
@@ -48,6 +49,7 @@ def test_no_snippet_and_no_phrase_of_one_is_on_two_sides():
     assert all(row.soft is not None and (row.soft > 0.5) == (row.label == 1) for row in task.train)
 
 
+@pytest.mark.no_cover
 def test_no_sentence_of_sst2_and_no_phrase_of_one_is_on_two_sides(sst2):
     assert_no_leak(sst2)
     assert len(sst2.test) == 872 + 1821
@@ -63,6 +65,7 @@ def test_validation_of_sst2_is_of_whole_sentences_as_its_test_is(sst2):
     assert first == pytest.approx(tested, rel=0.1)  # train has its whole sentences first
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "tested"), [("cola", 1043), ("rte", 277)])
 def test_other_tasks_of_glue_are_dealt_without_leaks(glue, name, tested):
     task = load_task(name, glue=glue)

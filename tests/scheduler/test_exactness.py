@@ -196,6 +196,7 @@ def state_of(kit: Any, world: World) -> ClusterState:
     return state
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @given(data=st.data())

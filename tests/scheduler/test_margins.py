@@ -132,6 +132,7 @@ def classes(kit: Any, rng: Random) -> tuple[ClusterState, list[Class]]:
     return state, made
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("spread", [0.7, 2.0])
 def test_the_share_that_is_late_is_the_target_in_each_class_however_much_answers_scatter(
     kit: Any, spread: float
