@@ -8,6 +8,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ Row = dict[str, Any]
 
 def main() -> None:
     """Compute, and print rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    each_task(of_task, __doc__)
+
+
+def each_task(of_task: Callable[..., list[Row]], about: str | None) -> None:
+    """Print what is to be said of every task whose records are there, as rows."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     rows: list[Row] = []

@@ -4,14 +4,11 @@ Settings are those frozen on validation for the unit in question. Seconds and by
 measured of the built-in text model (`profiles/text.json`), with the machines and links of `World`.
 """
 
-import argparse
-import json
-import sys
 from typing import Any
 
 from _fleets import profile
 
-from cartography import FOLDER, LEAST_SEEDS, TIERS
+from cartography import LEAST_SEEDS, TIERS, Row, each_task
 from tierline_cartography import (
     Bill,
     Evaluation,
@@ -21,7 +18,6 @@ from tierline_cartography import (
     all_cloud_bill,
     bills,
     evaluate,
-    load_records,
     mean_bill,
     published_costs,
 )
@@ -35,25 +31,17 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 OFFLOADS = (0.1, 0.6)
 SHOWN = "always exit k", "random with a mix"  # told by others already
-Row = dict[str, Any]
 
 
 def main() -> None:
     """Compute, and print rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
-    rows: list[Row] = []
-    for path in sorted(FOLDER.glob("*.npz")):
-        records = load_records(path)
-        if len(records.seeds) >= LEAST_SEEDS:
-            print(f"{records.task}: every rule in every unit", file=sys.stderr)
-            rows += of_task(records, quick=quick)
-    print(json.dumps(rows or None, indent=1))
+    each_task(of_task, __doc__)
 
 
 def of_task(records: Records, *, quick: bool) -> list[Row]:
-    """Return one row for all-cloud and one for each rule."""
+    """Return one row for all-cloud and one for each rule; none of a task with too few seeds for a verdict."""
+    if len(records.seeds) < LEAST_SEEDS:
+        return []
     world = world_of_text()
     found = evaluate(records, TIERS)
     offloads = OFFLOADS[:1] if quick else OFFLOADS
