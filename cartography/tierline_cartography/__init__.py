@@ -7,13 +7,10 @@ from tierline_cartography.analysis.data_map import DataMap, data_map
 from tierline_cartography.analysis.evaluate import (
     Evaluation,
     Promise,
-    Shift,
     evaluate,
     hindsight,
     promises,
     published_costs,
-    shifts,
-    sides,
 )
 from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
 from tierline_cartography.analysis.judge import Verdict, holm, judge
@@ -27,7 +24,8 @@ from tierline_cartography.analysis.routers import (
     fit_centroids,
     fit_gain,
 )
-from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature
+from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature, sides
+from tierline_cartography.analysis.shifting import Shift, shifts
 from tierline_cartography.analysis.stopping import gain_rule
 from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task

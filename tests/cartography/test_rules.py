@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tierline_cartography import (
+    Part,
     PoolError,
     Prices,
     chart,
@@ -18,6 +19,7 @@ from tierline_cartography import (
 from tierline_cartography.analysis import rules
 from tierline_cartography.analysis.rules import follow
 from tierline_cartography.analysis.said import Said, softmax, temperatures
+from tierline_cartography.analysis.shifting import as_mixed, as_the_last_has_it
 from tierline_cartography.analysis.stopping import OURS
 from tierline_cartography.analysis.verdicts import AllCloud, at_equal_drop, freeze, seal, strongest
 from tierline_models import Cartography, Spoken, judge
@@ -200,6 +202,40 @@ def test_promises_are_kept_in_all_but_a_few_calibration_sets(many_records):
     assert certain.broken <= 0.1  # 5 % is promised, of 60 sets
     assert 0.2 < certain.saved < expected.saved
     assert expected.method == "conformal risk control"
+
+
+def test_a_stream_with_more_unsure_samples_is_planned_for_by_as_many_of_the_fitted():
+    known = said_with([[4.0] * 40 + [1.0] * 40 + [0.1] * 40] * 3)
+    harder = said_with([[4.0] * 10 + [1.0] * 10 + [0.1] * 20] * 3)
+
+    mixed = as_mixed(known, harder)
+
+    sure = mixed.confidence[0, 0]
+    assert [(sure > 0.9).sum(), ((sure > 0.6) & (sure < 0.9)).sum(), (sure < 0.6).sum()] == [20, 20, 40]
+    assert len(as_mixed(known, known).labels) == 120
+
+
+def test_the_last_exit_s_answers_stand_in_for_labels():
+    said = said_with([[3.0, 0.2, -1.0], [3.0, -1.0, 1.0], [2.0, -3.0, -2.0]])
+
+    believed = as_the_last_has_it(said)
+
+    assert believed.right.tolist() == [[[True, False, True], [True, True, False], [True, True, True]]]
+    assert np.allclose(believed.confidence, said.confidence)
+
+
+def test_an_exit_that_misleads_on_another_source_is_found_out_without_labels(many_records):
+    part = many_records.test
+    misled = np.random.default_rng(0).random(len(part)) < 0.15
+    logits = part.logits.copy()
+    logits[:, 0, misled] = 2.0 * (1 - 2 * np.eye(2)[part.labels[misled]])  # sure, and wrong
+    elsewhere = Part(ids=part.ids, labels=part.labels, logits=logits)
+
+    known = {**many_records.parts, "shifted_elsewhere": elsewhere}
+    away, _ = shifts(replace(many_records, parts=known), EXITS, budget=1.5)
+
+    assert away.drop.upper < 3.0  # 19 where the rule is fitted on its own source alone
+    assert away.saved > 0.2
 
 
 def test_a_shift_needs_other_sources(records):

@@ -1,6 +1,6 @@
 """A whole task: all rules on the same records, what is shown of each, and what is promised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,10 +8,10 @@ import numpy as np
 from tierline_cartography.analysis import rules
 from tierline_cartography.analysis.cost import Prices, Transport, saved
 from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
-from tierline_cartography.analysis.judge import Verdict, holm, judge
+from tierline_cartography.analysis.judge import holm
 from tierline_cartography.analysis.published import dimec, dimee
 from tierline_cartography.analysis.rules import Rule
-from tierline_cartography.analysis.said import Float, Said, said_of, temperatures
+from tierline_cartography.analysis.said import Float, Said, sides
 from tierline_cartography.analysis.stopping import OURS, gain_rule
 from tierline_cartography.analysis.verdicts import (
     Ahead,
@@ -32,7 +32,6 @@ from tierline_cartography.records import Records
 ORACLE = "oracle"
 THRESHOLDS = ("confidence, one threshold", "confidence, two thresholds")
 DRAWS_PUBLISHED = 2000
-WARM_UP = 500  # samples of a stream before it counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +49,6 @@ class Evaluation:
     ahead: dict[str, Ahead]  # ours against each
     corrected: dict[str, float]  # p-values after Holm
     oracle_saved: float  # at the drop of ours
-
-
-def sides(records: Records, exits: tuple[int, ...]) -> tuple[Said, Said]:
-    """Validation and test, calibrated on validation."""
-    scale = temperatures(records, exits)
-    validation = said_of(records, records.validation, exits, scale)
-    return validation, said_of(records, records.test, exits, scale)
 
 
 def all_rules(records: Records, validation: Said, prices: Prices) -> list[Rule]:
@@ -189,62 +181,6 @@ def promises(records: Records, exits: tuple[int, ...], budget: float, *, sets: i
             kept = (np.nan, 0.0) if place is None else (loss[place, seed].mean(), gained[place, seed])
             found[name].append((100 * float(kept[0]), float(kept[1])))
     return [_promise(name, np.array(rows), budget) for name, rows in found.items()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """A rule fitted on one source, on a stream from others."""
-
-    stream: str
-    saved: float
-    drop: Verdict
-
-
-def shifts(records: Records, exits: tuple[int, ...], *, budget: float) -> list[Shift]:
-    """Fit on the task's own validation and stream the other sources, and the other way round.
-
-    Whatever comes before the first WARM_UP samples of a stream does not count.
-    """
-    there = sorted(name for name in records.parts if name.startswith("shifted_"))
-    if not there:
-        raise PoolError(f"the records of {records.task} hold no other sources")
-    validation, test = sides(records, exits)
-    scale = temperatures(records, exits)
-    others = [said_of(records, records.parts[name], exits, scale) for name in there]
-    away = _joined([one.only(np.arange(len(one.labels)) >= WARM_UP) for one in others])
-    learned = _joined([one.only(np.arange(len(one.labels)) < WARM_UP) for one in others])
-    back = test.only(np.arange(len(test.labels)) >= WARM_UP)
-    return [
-        _streamed("other sources, fitted on films", _bare(validation), away, budget),
-        _streamed("films, fitted on other sources", learned, _bare(back), budget),
-    ]
-
-
-def _streamed(stream: str, fitted: Said, said: Said, budget: float) -> Shift:
-    rule = gain_rule(fitted)
-    setting = freeze([rule], fitted, strongest_exit(fitted), budget=budget)[rule.name]
-    chosen, full = rule.choose(said, setting), strongest(said)
-    return Shift(
-        stream=stream,
-        saved=float(saved(chosen, said.exits, Prices()).mean()),
-        drop=judge(full.right, said.right_at(chosen), budget=budget),
-    )
-
-
-def _bare(said: Said) -> Said:
-    """Without what only some parts have."""
-    return replace(said, hidden=None, embedding=None)
-
-
-def _joined(parts: Sequence[Said]) -> Said:
-    rivals = [one.rival_right for one in parts if one.rival_right is not None]
-    return Said(
-        parts[0].exits,
-        np.concatenate([one.labels for one in parts]),
-        np.concatenate([one.probabilities for one in parts], 2),
-        rival_right=np.concatenate(rivals, 1) if len(rivals) == len(parts) else None,
-        rival_places=parts[0].rival_places,
-    )
 
 
 def _promise(name: str, rows: Float, budget: float) -> Promise:

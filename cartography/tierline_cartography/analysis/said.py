@@ -141,6 +141,13 @@ def said_of(records: Records, part: Part, exits: Sequence[int], scale: Float) ->
     return Said(tuple(exits), part.labels, softmax(logits), part.embedding, hidden, rival, seeds)
 
 
+def sides(records: Records, exits: tuple[int, ...]) -> tuple[Said, Said]:
+    """Validation and test, calibrated on validation."""
+    scale = temperatures(records, exits)
+    validation = said_of(records, records.validation, exits, scale)
+    return validation, said_of(records, records.test, exits, scale)
+
+
 def calibration_error(said: Said, *, bins: int = 10) -> Float:
     """(S, X): how far confidence and accuracy are apart, over bins of equal width."""
     index = np.minimum((said.confidence * bins).astype(int), bins - 1)
