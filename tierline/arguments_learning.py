@@ -32,7 +32,9 @@ def _cartography(command: Any) -> None:
         "--out", metavar="DIR", help="plot: where the pictures go (.); fit: write there, not into the bundle"
     )
     command.add_argument(
-        "--inputs", metavar="FILE", help="fit: on these JSON lines of data and label (the validation split)"
+        "--inputs",
+        metavar="FILE",
+        help="fit: on these JSON lines of data and label, all or none labelled (validation split)",
     )
     command.add_argument(
         "--drop", type=values.points, default=0.5, metavar="POINTS", help="fit: show what loses so much (0.5)"

@@ -1,4 +1,4 @@
-"""`tierline cartography fit`: what a bundle's nodes route by, fitted on labelled inputs and kept with it."""
+"""`tierline cartography fit`: what a bundle's nodes route by, fitted on some inputs and kept with it."""
 
 import json
 import platform
@@ -30,7 +30,7 @@ def fit(args: Namespace) -> int:
     bundle = load_bundle(args.records)
     samples = _samples(bundle, args)
     with progress("asking every exit", len(samples)) as done:
-        found = chart_bundle(bundle, samples, made=_made(args, len(samples)), report=lambda _: done())
+        found = chart_bundle(bundle, samples, made=_made(args, samples), report=lambda _: done())
     content = cartography_to_json(found)
     written = _write(args, content)
     _tell(args, cartography_from_json(content, bundle.card.exits), written)
@@ -42,19 +42,23 @@ def _samples(bundle: "Bundle", args: Namespace) -> Sequence["Sample"]:
 
     if args.inputs is None:
         if (Path(args.records) / "bundle.json").is_file():
-            raise UsageError("fit needs labelled inputs that the bundle was not trained on: --inputs FILE")
+            raise UsageError(
+                "fit needs inputs that the bundle was not trained on, best labelled: --inputs FILE"
+            )
         return bundle.samples("validation", args.seed)[:MOST_SAMPLES]
     found = [Sample(data=data, label=label) for data, label in read_labelled(args.inputs)]
     random.Random(args.seed).shuffle(found)
     return found[:MOST_SAMPLES]
 
 
-def _made(args: Namespace, samples: int) -> dict[str, str]:
+def _made(args: Namespace, samples: Sequence["Sample"]) -> dict[str, str]:
     given = "" if args.inputs is None else f" --inputs {Path(args.inputs).name}"
     which = "the validation split" if args.inputs is None else "the inputs given"
+    labelled = any(one.label is not None for one in samples)
     return {
         "command": f"tierline cartography fit {Path(args.records).name}{given} --seed {args.seed}",
-        "samples": f"{samples} of {which}",
+        "samples": f"{len(samples)} of {which}",
+        "labels": "given" if labelled else "none, the last exit's word stands in",
         "torch": version("torch"),
         "machine": platform.machine(),
     }
@@ -96,9 +100,16 @@ def _tell(args: Namespace, found: "Cartography", written: Path) -> None:
         )
     console().print(table)
     pools = ", ".join(f"{pool} {share:.0%}" for pool, share in found.pools.items())
-    print(f"the last exit is right on {found.accuracy:.2%}; shown is what loses at most {args.drop:g} points")
+    believed = "is" if found.made["labels"] == "given" else "takes itself to be"
+    print(
+        f"the last exit {believed} right on {found.accuracy:.2%}; "
+        f"shown is what loses at most {args.drop:g} points"
+    )
     print(f"pools (0.1 a layer, 0.1 a transfer): {pools}")
-    note(f"{found.made['samples']}; written to {written}; nodes that are started now route by it")
+    note(
+        f"{found.made['samples']}, labels {found.made['labels']}; written to {written}; "
+        "nodes that are started now route by it"
+    )
 
 
 def _document(
@@ -106,6 +117,7 @@ def _document(
 ) -> dict[str, Any]:
     return {
         "digest": found.digest,
+        "labels": found.made["labels"],
         "written": str(written),
         "accuracy": found.accuracy,
         "pools": dict(found.pools),

@@ -1,11 +1,12 @@
-"""Fit a bundle's cartography: ask every exit about labelled inputs, then chart what they say."""
+"""Fit a bundle's cartography: ask every exit about some inputs, then chart what they say."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tierline_cartography.analysis.charting import chart
+from tierline_cartography.analysis.charting import chart, chart_unlabelled
 from tierline_cartography.analysis.cost import Prices
 from tierline_cartography.analysis.said import Float
 from tierline_cartography.errors import DataError
@@ -24,28 +25,49 @@ def chart_bundle(
 
     Args:
         bundle: whole, all its blocks in memory.
-        samples: labelled, which nothing was trained on.
+        samples: which nothing was trained on, all labelled or none. Without labels what the last exit holds
+            stands in for them, under the temperatures of the cartography that the bundle has.
         made: by which command, for people.
         prices: see `chart`.
         report: told how many samples are done.
 
     Raises:
-        DataError: a sample has no label that the model knows.
+        DataError: a sample has no label that the model knows while others have one, or none has and the
+            bundle's exits were never calibrated.
         PoolError: there are too few samples, or too many exits.
     """
     exits = tuple(bundle.model.exits)
-    labels = _labels(bundle.model, samples)
+    fit = _fit(bundle, samples)
     logits: list[list[tuple[float, ...]]] = []
     for done, sample in enumerate(samples, start=1):
         logits.append(_asked(bundle.model, exits, sample))
         report(done)
     said: Float = np.array(logits, dtype=np.float64).transpose(1, 0, 2)  # (X, N, C)
-    return chart(said, labels, exits, made=made, prices=prices)
+    return fit(said, exits=exits, made=made, prices=prices)
+
+
+def _fit(bundle: Bundle, samples: Sequence[Sample]) -> Callable[..., Cartography]:
+    """By labels where there are any, else by the last exit's word."""
+    if any(one.label is not None for one in samples):
+        return partial(chart, labels=_labels(bundle.model, samples))
+    return partial(chart_unlabelled, temperatures=_temperatures(bundle))
+
+
+def _temperatures(bundle: Bundle) -> list[float]:
+    """Of all exits, as they were calibrated last."""
+    if bundle.cartography is None:
+        raise DataError(
+            "the inputs have no labels, and this bundle's exits were never calibrated: "
+            f"fit {bundle.name} to labelled inputs once, then inputs without labels will do"
+        )
+    return [one.temperature for one in bundle.cartography.exits]
 
 
 def _labels(model: ServedModel, samples: Sequence[Sample]) -> NDArray[np.int64]:
     known = {label: number for number, label in enumerate(model.labels)}
     for number, sample in enumerate(samples, start=1):
+        if sample.label is None:
+            raise DataError(f"sample {number} has no label while others have one; label all of them, or none")
         if sample.label not in known:
             some = ", ".join(model.labels[:10])
             raise DataError(f"sample {number} is labelled {sample.label!r:.60}; this model knows {some}")

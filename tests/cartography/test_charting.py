@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tierline_cartography import PoolError, chart
+from tierline_cartography.analysis.charting import chart_unlabelled
 from tierline_models import Cartography, Spoken, cartography_from_json, cartography_to_json, judge
 
 EXITS = (2, 4, 6)
@@ -44,6 +45,21 @@ def test_expected_gain_is_the_gain(found):
 
     for part in np.array_split(np.argsort(gain), 4):
         assert gained[part].mean() == pytest.approx(gain[part].mean(), abs=0.04)
+
+
+def test_without_labels_the_last_exit_s_word_says_the_same_where_it_is_calibrated(found):
+    logits, labels = made(3000, 4)
+    by_labels = chart(logits, labels, EXITS, made={})
+    without = chart_unlabelled(logits, [one.temperature for one in found.exits], EXITS, made={})
+
+    assert without.accuracy == pytest.approx(by_labels.accuracy, abs=0.02)
+    for one, other in zip(without.exits, by_labels.exits, strict=True):
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.02)
+    cheap, dear = (
+        max(chain.shares[0] for chain in which.settings if chain.accuracy > which.accuracy - 0.01)
+        for which in (without, by_labels)
+    )
+    assert cheap == pytest.approx(dear, abs=0.1)
 
 
 @pytest.mark.no_cover

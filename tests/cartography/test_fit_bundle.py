@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,14 @@ from tierline_models import BundleError, PooledHead, load_bundle, load_served
 SAMPLES = 150
 
 
+@pytest.fixture
+def bundle(trained: Path, tmp_path: Path) -> Path:
+    """A copy of one's own."""
+    return Path(shutil.copytree(trained, tmp_path / "bundles" / "signs"))
+
+
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Signs of sums: a first exit that sees half of the features, and a model that sees all."""
     folder = tmp_path_factory.mktemp("bundles") / "signs"
     torch.manual_seed(0)
@@ -36,12 +43,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def labelled(path: Path, bundle: Path, samples: int, label: str | None = None) -> str:
+def labelled(path: Path, bundle: Path, samples: int, label: str | None = None, every: int = 1) -> str:
     name = load_bundle(bundle).model and tierline.load(bundle).inputs[0].name
     torch.manual_seed(1)
     lines = []
-    for x in torch.randn(samples, 1, 8):
-        right = label or ("above" if x.sum() > 0 else "below")
+    for number, x in enumerate(torch.randn(samples, 1, 8)):
+        right = (label or ("above" if x.sum() > 0 else "below")) if every and number % every == 0 else None
         lines.append(json.dumps({"data": base64.b64encode(save({name: x})).decode(), "label": right}))
     path.write_text("\n".join(lines))
     return str(path)
@@ -76,6 +83,38 @@ def test_what_is_fitted_stands_beside_the_bundle_and_is_checked(bundle, tmp_path
     reseal(bundle)
     with pytest.raises(BundleError, match="make it again"):
         load_bundle(bundle)
+
+
+def test_inputs_without_labels_are_charted_by_what_the_last_exit_holds(bundle, tmp_path, capsys):
+    fit = ["cartography", "fit", str(bundle), "--json", "--inputs"]
+    assert main([*fit, labelled(tmp_path / "labelled.jsonl", bundle, SAMPLES)]) == 0
+    by_labels = json.loads(capsys.readouterr().out)
+    assert main([*fit, labelled(tmp_path / "bare.jsonl", bundle, SAMPLES, every=0)]) == 0
+    without = json.loads(capsys.readouterr().out)
+
+    assert (by_labels["labels"], without["labels"]) == ("given", "none, the last exit's word stands in")
+    assert [one["temperature"] for one in without["exits"]] == [
+        one["temperature"] for one in by_labels["exits"]
+    ]
+    assert without["pools"].keys() == by_labels["pools"].keys()
+    assert without["accuracy"] == pytest.approx(by_labels["accuracy"], abs=0.04)
+    for one, other in zip(without["exits"], by_labels["exits"], strict=True):
+        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=0.06)
+
+
+def test_some_labels_and_none_that_ever_were_are_told_apart(tmp_path, capsys):
+    folder = tmp_path / "signs"
+    layers = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2))
+    tierline.split(layers.eval(), torch.randn(1, 8), every=True).save(folder, labels=["below", "above"])
+    complaints = []
+    for every in (0, 2):
+        inputs = labelled(tmp_path / "inputs.jsonl", folder, SAMPLES, every=every)
+        assert main(["cartography", "fit", str(folder), "--inputs", inputs]) == 2
+        complaints.append(capsys.readouterr().err)
+
+    assert "never calibrated" in complaints[0]
+    assert "sample" in complaints[1]
+    assert "label all of them, or none" in complaints[1]
 
 
 @pytest.mark.parametrize(

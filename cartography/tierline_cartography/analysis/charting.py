@@ -63,17 +63,68 @@ def chart(
     Raises:
         PoolError: there are too few samples, or too many exits.
     """
-    if len(labels) < LEAST_SAMPLES:
-        raise PoolError(f"{len(labels)} labelled samples are too few to fit routing on; give {LEAST_SAMPLES}")
-    if len(exits) > MOST_EXITS:
-        raise PoolError(f"{len(exits)} exits are too many to try all chains of; {MOST_EXITS} are not")
+    _check(len(labels), len(exits))
     temperatures = [fit_temperature(one, labels) for one in logits]
-    probabilities = softmax(logits / np.array(temperatures)[:, None, None])
-    (said,) = each_model(Said(tuple(exits), labels, probabilities[None]))
+    (said,) = each_model(Said(tuple(exits), labels, _calibrated(logits, temperatures)[None]))
+    return _charted(said, temperatures, made, prices)
+
+
+def chart_unlabelled(
+    logits: Float,
+    temperatures: Sequence[float],
+    exits: Sequence[int],
+    *,
+    made: Mapping[str, str],
+    prices: Prices | None = None,
+) -> Cartography:
+    """Fit the same to samples without labels: what the last exit holds of an answer stands in for them.
+
+    So gains, pools and settings are of these samples, while accuracies are as true as the last exit is
+    calibrated on them.
+
+    Args:
+        logits: (X, N, C), of every exit.
+        temperatures: (X,), fitted to labelled samples before.
+        exits: the layers, rising; the last is the model's own output.
+        made: by which command, for people.
+        prices: see `chart`.
+
+    Raises:
+        PoolError: there are too few samples, or too many exits.
+    """
+    _check(logits.shape[1], len(exits))
+    probabilities = _calibrated(logits, temperatures)
+    answers = probabilities.argmax(-1)
+    right = np.take_along_axis(probabilities[-1], answers.T, 1).T  # (X, N)
+    said = SaidOnce(
+        layers=tuple(exits),
+        probabilities=probabilities,
+        answers=answers,
+        confidence=probabilities.max(-1),
+        right=right,
+    )
+    return _charted(said, temperatures, made, prices)
+
+
+def _check(samples: int, exits: int) -> None:
+    if samples < LEAST_SAMPLES:
+        raise PoolError(f"{samples} samples are too few to fit routing on; give {LEAST_SAMPLES}")
+    if exits > MOST_EXITS:
+        raise PoolError(f"{exits} exits are too many to try all chains of; {MOST_EXITS} are not")
+
+
+def _calibrated(logits: Float, temperatures: Sequence[float]) -> Float:
+    """(X, N, C)."""
+    return softmax(logits / np.array(temperatures)[:, None, None])
+
+
+def _charted(
+    said: SaidOnce, temperatures: Sequence[float], made: Mapping[str, str], prices: Prices | None
+) -> Cartography:
     gains = fit_gains(said)
     levels = _levels(said, prices or Prices(offload=0.1))
     pools = _pools(said, levels)  # (N,)
-    charts = [_chart(said, place, temperatures[place], levels) for place in range(len(exits))]
+    charts = [_chart(said, place, one, levels) for place, one in enumerate(temperatures)]
     return Cartography(
         digest="",
         exits=tuple(charts),

@@ -30,7 +30,7 @@ class SaidOnce:
     probabilities: Float  # (X, N, C)
     answers: NDArray[np.intp]  # (X, N)
     confidence: Float  # (X, N)
-    right: Float  # (X, N), 0 or 1
+    right: Float  # (X, N), 0 or 1; without labels how probably, as the last exit has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
