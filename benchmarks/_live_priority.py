@@ -21,11 +21,13 @@ from tierline_replay import (
     start_scheduler,
 )
 
-BUNDLE, PHONES, RATE, DEADLINE = "text", 2, 4.0, 2.0
-FULL = 0.7  # share of its time that the edge is busy with all blocks of one phone's samples
+BUNDLE, PHONES, USUAL_RATE, DEADLINE = "text", 2, 4.0, 2.0
+FULL = 1.0  # share of its time that the edge takes for all blocks of one phone's samples, about
+ONE = 0.6  # the same of the blocks that plans take of it, four of six, by which the rate is set
 SLOW = 2.0  # the phone's own blocks, by the deadline
 IMPORTANT, OTHER = 10.0, 1.0
 PATIENCE = 5.0
+WARM = 9  # samples by which the edge is measured
 
 
 def scarce(sample_seconds: float) -> World:
@@ -34,7 +36,7 @@ def scarce(sample_seconds: float) -> World:
         name="an edge with room for one of two phones",
         slowdown={
             Tier.MOBILE: min(1000.0, SLOW * DEADLINE / (sample_seconds / 3)),  # it has two of six blocks
-            Tier.EDGE: FULL / (RATE * sample_seconds),
+            Tier.EDGE: FULL / (USUAL_RATE * sample_seconds),
             Tier.CLOUD: 1.0,
         },
         uplink=2.5e6,
@@ -68,15 +70,26 @@ async def one_run(
             priority = IMPORTANT if number == important else OTHER
             wanted = Requirement(client=f"of-{phone}", node=phone, deadline=DEADLINE, priority=priority)
             await stack.enter_async_context(requiring(deployed.client.session, wanted))
-        await start_scheduler(deployed, deadline=DEADLINE, rate=RATE)
-        asking = (asked(deployed, samples, number) for number in range(PHONES))
+        rate = await rate_for_one(deployed, samples)
+        tell(f"{rate:.2f} requests a second at each phone")
+        await start_scheduler(deployed, deadline=DEADLINE, rate=rate)
+        asking = (asked(deployed, samples, number, rate) for number in range(PHONES))
         return [share_in_time(outcomes) for outcomes in await asyncio.gather(*asking)]
 
 
-async def asked(deployed: Deployment, samples: Sequence[Sample], number: int) -> list[Outcome]:
+async def rate_for_one(deployed: Deployment, samples: Sequence[Sample]) -> float:
+    """Return the requests a second of one phone that fill the edge as wanted, by what it takes for some now."""
+    taken = []
+    for sample in samples[:WARM]:
+        found = await deployed.client.infer(sample.data, deadline=30.0, tier=Tier.EDGE, node=deployed.phones[0])
+        taken.append(sum(step.compute for step in found.steps if step.tier is Tier.EDGE))
+    return ONE / (sorted(taken)[len(taken) // 2] * 4 / 6)
+
+
+async def asked(deployed: Deployment, samples: Sequence[Sample], number: int, rate: float) -> list[Outcome]:
     """Send one phone's requests, and return what became of each."""
     live = Live(tell=lambda _: None)
-    requests = requests_at(NOTHING, samples, RATE, 100 * number)
+    requests = requests_at(NOTHING, samples, rate, 100 * number)
     await drive(deployed.client, requests, live, entry=deployed.phones[number], patience=PATIENCE)
     return live.outcomes
 

@@ -63,6 +63,11 @@ class Count:
         """The relative uncertainty of the mean."""
         return SETTLED * self.sd / max(self.value, self.sd)
 
+    def least(self, deviations: float) -> float:
+        """Return the lowest that the mean may well be; of few counts it is known less well than later."""
+        doubt = max(SETTLED, 1 / math.sqrt(self.seen))
+        return max(0.0, self.value - deviations * doubt * self.sd)
+
 
 def count(level: Count | None, value: float, *, crowded: bool = False) -> Count:
     """Return the level after one more count, of about a second; `crowded` where requests queue as well."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tierline_broker import Route
 from tierline_scheduler.candidates import as_route
@@ -11,6 +12,7 @@ from tierline_scheduler.faring import SlowPrices, with_slow_prices
 from tierline_scheduler.job import objective_of
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import Option, accuracy_floor, cost, limits, options
+from tierline_scheduler.places import Places
 from tierline_scheduler.planner import Choice, ledger_of, mobiles, model_of
 from tierline_scheduler.requirements import jobs_of
 from tierline_scheduler.sharing import choose_in_fleet, guided
@@ -55,12 +57,14 @@ def explain(
     site, jobs = with_slow_prices(objective, jobs_of(state), state, slow or SlowPrices())
     own, ledger = objective_of(site, jobs.get(mobile)), ledger_of(state, site)
     shared = guided(state, mobiles(state), site, jobs, ledger)
-    choice = choose_in_fleet(state, node, own, ledger.traffic(mobile), shared)
+    places = Places(state, site, jobs, kept=shared.starts)
+    contest = partial(places.contest, mobile, ledger)
+    choice = choose_in_fleet(state, node, own, ledger.traffic(mobile), shared, contest)
     if choice is None:
         raise SchedulerError(f"{mobile} has no possible plan: no node has the memory for the model's blocks")
     yield Alternative(estimate=choice.best, rejected="")
-    for option in options(state, node, full_tables(model_of(node)), ledger.traffic(mobile), own):
-        yield from _alternatives(option, choice, node, own, shared.prices)
+    for option in options(state, node, full_tables(model_of(node)), choice.traffic, own):
+        yield from _alternatives(option, choice, node, own, choice.prices)
 
 
 def _alternatives(

@@ -8,12 +8,13 @@ A plan that takes the same way and only wants another gain of its samples distur
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from tierline_scheduler.chance import allowed_late
 from tierline_scheduler.estimate import Estimate
 from tierline_scheduler.objective import Objective, Reluctance
-from tierline_scheduler.view import server_name
+from tierline_scheduler.view import Server, server_name
 
 _LEAST_GAIN = 1e-6  # seconds of work a sample; less is rounding
 _SURE = 0.7  # of the share of samples that may be late
@@ -56,6 +57,7 @@ def keep_or_switch(
     reluctance: Reluctance,
     *,
     now: float,
+    needed: Collection[str] = (),
 ) -> Verdict:
     """Decide between the plan in force and the best there is.
 
@@ -66,6 +68,7 @@ def keep_or_switch(
         objective: the limits.
         reluctance: what a change must bring.
         now: on the state's clock.
+        needed: nodes that others need, where the best keeps off those that are too busy.
     """
     if current is None:
         why = "the first plan" if standing is None else "the plan in force cannot be carried out any more"
@@ -76,7 +79,7 @@ def keep_or_switch(
     standing = _timed(standing, current, best, objective, reluctance, now)
     horizon = _lasting(standing, reluctance, now)
     free = _same_way(current, best) and now - standing.since >= reluctance.horizon
-    forced = breach(current, best, objective, reluctance)
+    forced = breach(current, best, objective, reluctance, needed)
     why = forced or gain(current, best, objective, reluctance, math.inf if free else horizon)
     return Verdict(standing=Standing(since=now) if why else standing, change=why, forced=bool(forced))
 
@@ -109,18 +112,33 @@ def _lasting(standing: Standing, reluctance: Reluctance, now: float) -> float:
     return max(reluctance.horizon, reluctance.trust * lasted)
 
 
-def breach(current: Estimate, best: Estimate, objective: Objective, reluctance: Reluctance) -> str:
-    """Return which hard limit a plan in force breaks beyond doubt that the best keeps; empty if none."""
+def breach(
+    current: Estimate,
+    best: Estimate,
+    objective: Objective,
+    reluctance: Reluctance,
+    needed: Collection[str] = (),
+) -> str:
+    """Return which hard limit a plan in force breaks beyond doubt that the best keeps; empty if none.
+
+    Where the best breaks them too, a node that others need is still left to them.
+    """
     for limit in ("accuracy", "battery"):
         if limit in current.broken and limit not in best.broken:
             return f"the {limit} limit is broken"
-    if "utilisation" in best.broken:
-        return ""
-    allowed = objective.max_utilisation + reluctance.utilisation_slack
+    everywhere, allowed = (
+        "utilisation" not in best.broken,
+        objective.max_utilisation + reluctance.utilisation_slack,
+    )
     for server, busy in current.least_utilisation.items():
-        if busy > allowed:
+        leaves = server in needed and _asked(best, server) < (1 - reluctance.gain) * _asked(current, server)
+        if busy > allowed and (everywhere or leaves):
             return f"{server_name(server)} would be {current.utilisation[server]:.0%} busy"
     return ""
+
+
+def _asked(found: Estimate, server: Server) -> float:
+    return found.loads[server].utilisation if server in found.loads else 0.0
 
 
 def gain(

@@ -34,6 +34,11 @@ Jobs = Mapping[str, Job]
 """By the name of the mobile node."""
 
 
+def priority_of(jobs: Jobs, name: str) -> float:
+    """Return how important a mobile node is."""
+    return jobs[name].priority if name in jobs else 1.0
+
+
 def objective_of(objective: Objective, job: Job | None) -> Objective:
     """Return the site's objective with what the job says instead.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tierline_broker import Plan
-from tierline_scheduler.job import Jobs, objective_of
+from tierline_scheduler.job import Jobs, objective_of, priority_of
 from tierline_scheduler.ledger import Ledger
 from tierline_scheduler.objective import Objective, Reluctance
 from tierline_scheduler.planner import assess, mobiles
@@ -69,8 +69,8 @@ class Scales:
         found = assess(self.state, plan, own, ledger.traffic(name))
         if found is None:
             return 0.0
-        priority = self.jobs[name].priority if name in self.jobs else 1.0
-        return self._rate(name, own) * (found.cost + priority * (found.expected - found.cost))
+        late = priority_of(self.jobs, name) * (found.expected - found.cost)
+        return self._rate(name, own) * (found.cost + late)
 
     def _rate(self, name: str, own: Objective) -> float:
         return arrivals(self.state.nodes[name], own.expected_rate).rate

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from tierline_broker import Tier
 from tierline_scheduler.servers import Load
 from tierline_scheduler.state import ClusterState
-from tierline_scheduler.view import Loads, Server, Traffic, background
-
-_NO_LOAD = Load()
+from tierline_scheduler.view import NO_LOAD, Loads, Server, Traffic, background
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,7 @@ class Ledger:
     def alone(self) -> Traffic:
         """Return what remains when no mobile node had a plan: the loads that no plan in force explains."""
         rest = {
-            server: load.minus(self.explained.get(server, _NO_LOAD)) for server, load in self.total.items()
+            server: load.minus(self.explained.get(server, NO_LOAD)) for server, load in self.total.items()
         }
         return Traffic(others=rest, explained=self.explained)
 
@@ -37,7 +35,7 @@ class Ledger:
         """Return the ledger after a mobile node has got another plan: the next one reckons with it."""
         total = dict(self.traffic(mobile).others)
         for server, load in loads.items():
-            total[server] = total.get(server, _NO_LOAD).plus(load)
+            total[server] = total.get(server, NO_LOAD).plus(load)
         return Ledger(entries={**self.entries, mobile: loads}, explained=self.explained, total=total)
 
 
@@ -48,18 +46,19 @@ def open_ledger(state: ClusterState, entries: Mapping[str, Loads]) -> Ledger:
         state: says what edge and cloud nodes are really busy with.
         entries: what the plans in force ask for.
     """
-    explained = _sum(entries[mobile] for mobile in sorted(entries))
+    explained = sum_of(entries[mobile] for mobile in sorted(entries))
     total = dict(explained)
     for name, node in state.nodes.items():
         if node.tier in (Tier.EDGE, Tier.CLOUD) and node.usable:
-            planned = explained.get(name, _NO_LOAD)
+            planned = explained.get(name, NO_LOAD)
             total[name] = planned.plus(background(node, planned))
     return Ledger(entries=entries, explained=explained, total=total)
 
 
-def _sum(many: Iterable[Loads]) -> dict[Server, Load]:
+def sum_of(many: Iterable[Loads]) -> dict[Server, Load]:
+    """Return what several ask for together."""
     total: dict[Server, Load] = {}
     for loads in many:
         for server, load in loads.items():
-            total[server] = total.get(server, _NO_LOAD).plus(load)
+            total[server] = total.get(server, NO_LOAD).plus(load)
     return total

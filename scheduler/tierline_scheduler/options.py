@@ -43,7 +43,7 @@ class Limits:
     accuracy: Bools
     deadline: Bools
     utilisation: Bools
-    shared: Bools  # the utilisation of the nodes that others use too
+    room: Bools  # (N, K) the same of each node alone
     battery: Bools
 
     @property
@@ -105,7 +105,7 @@ def limits(option: Option, objective: Objective, floor: float) -> Limits:
         accuracy=table.accuracy >= floor,
         deadline=option.tail.late(objective.deadline) <= allowed_late(objective.margin),
         utilisation=highest.max(axis=1) <= objective.max_utilisation,
-        shared=np.all(figures.nodes.most[:, 1:] <= objective.max_utilisation, axis=1),
+        room=figures.nodes.most <= objective.max_utilisation,
         battery=table.layer[:, 0] == 0 if flat else np.ones(len(table.candidates), dtype=np.bool_),
     )
 

@@ -1,14 +1,14 @@
 """The exact planner, a pure function: the least work within the limits, over every candidate and node."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from tierline_broker import Plan, Tier
 from tierline_scheduler.candidates import from_route
-from tierline_scheduler.estimate import Estimate, estimate
+from tierline_scheduler.estimate import Estimate, as_plan, estimate
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
@@ -24,15 +24,26 @@ from tierline_scheduler.options import (
 )
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, make_table, tables
-from tierline_scheduler.view import Loads, Traffic, peers
+from tierline_scheduler.view import MOSTLY, NO_LOAD, Loads, Contest, Traffic, peers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The best that can be done for a mobile node; `note` says what it falls short of, if anything."""
+    """The best that can be done for a mobile node.
+
+    Attributes:
+        best: what it is, and is predicted to do ...
+        traffic: ... at these loads ...
+        prices: ... and these prices, with which any other is to be compared.
+        note: what it falls short of; empty if nothing.
+        off: nodes that it is not to make too busy, since others keep their deadlines there and it does not.
+    """
 
     best: Estimate
-    note: str
+    traffic: Traffic
+    prices: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    off: frozenset[str] = frozenset()
 
 
 def choose(
@@ -41,11 +52,14 @@ def choose(
     objective: Objective,
     traffic: Traffic,
     prices: Mapping[str, float] | None = None,
+    contest: Callable[[], Contest] | None = None,
 ) -> Choice | None:
     """Return the best for one mobile node: within all limits, else the fastest at the accuracy floor.
 
-    Where not even the accuracy floor can be kept, since no node has the memory for the blocks it takes, the
-    most accurate comes first and the fastest of those. None if nothing at all can be carried out.
+    Where others are in the way, who matters more counts on them to leave, and who is late whatever they do
+    takes nothing of what they need. Where not even the accuracy floor can be kept, since no node has the
+    memory for the blocks it takes, the most accurate comes first and the fastest of those. None if nothing
+    at all can be carried out.
 
     Args:
         state: what is known.
@@ -53,24 +67,59 @@ def choose(
         objective: what counts for it.
         traffic: the load of all others.
         prices: of the nodes that it shares, as a `Guide` has them.
+        contest: says, where it is asked, who would give way; None: nobody, and nobody is to be spared.
     """
-    model = model_of(mobile)
+    prices, model = prices or {}, model_of(mobile)
     floor = accuracy_floor(model, objective)
-    find = partial(first_of, objective=objective, floor=floor, prices=prices or {})
+    find = partial(first_of, objective=objective, floor=floor, prices=prices)
     found = list(options(state, mobile, tables(model, floor), traffic, objective))
     best = find(found, admit=_within, rank=by_cost)
     if best is not None:
-        return Choice(best=best, note="")
-    # Who has to miss its deadline takes nothing of what others need to keep theirs.
-    best = find(found, admit=_sparing, rank=_by_expected) if prices else None
-    best = best or find(found, admit=_accurate, rank=_by_expected)
+        return Choice(best=best, traffic=traffic, prices=prices)
+    note = f"nothing meets the deadline of {objective.deadline:g} s within limits"
+    met = contest() if contest is not None else None
+    if met is not None and (hoped := _hoped(state, mobile, objective, met, note)) is not None:
+        return hoped
+    needed = met.needed if met is not None else {}
+    room = partial(_beside, loads=needed, most=objective.max_utilisation)
+    best = (
+        find(found, admit=partial(_sparing, needed=needed), rank=_by_expected)
+        or find(found, admit=room, rank=_by_expected)
+        or find(found, admit=_accurate, rank=partial(_by_use, needed=needed))
+    )
     if best is not None:
-        return Choice(best=best, note=f"nothing meets the deadline of {objective.deadline:g} s within limits")
+        off = frozenset(name for name in needed if isinstance(name, str))
+        return Choice(best=best, traffic=traffic, prices=prices, note=note, off=off)
     found = list(options(state, mobile, tables(model, None), traffic, objective))
     best = find(found, admit=_possible, rank=_by_accuracy)
     if best is None:
         return None
-    return Choice(best=best, note=f"no node has the memory for the accuracy floor of {floor:.3f}")
+    note = f"no node has the memory for the accuracy floor of {floor:.3f}"
+    return Choice(best=best, traffic=traffic, prices=prices, note=note)
+
+
+def _hoped(
+    state: ClusterState, mobile: NodeState, objective: Objective, contest: Contest, note: str
+) -> Choice | None:
+    """Return the best where those who give way have done so; None where most would be late even then.
+
+    Without prices: what others would pay for a node says nothing to whom they give way.
+    """
+    model = model_of(mobile)
+    floor = accuracy_floor(model, objective)
+    find = partial(first_of, objective=objective, floor=floor, prices={})
+    found = list(options(state, mobile, tables(model, floor), contest.there, objective))
+    best = find(found, admit=_within, rank=by_cost)
+    if best is not None:
+        return Choice(best=best, traffic=contest.there)
+    beside = partial(_beside, loads=contest.firm.others, most=objective.max_utilisation)
+    best = find(found, admit=beside, rank=_by_expected)
+    if best is None:
+        return None
+    tried = as_plan(best, model=model.digest, version=1, reason="")
+    alone = assess(contest.state, tried, objective, contest.firm)
+    hopeful = alone is not None and alone.late <= 1 - MOSTLY
+    return Choice(best=best, traffic=contest.there, note=note) if hopeful else None
 
 
 def assess(
@@ -171,8 +220,18 @@ def _accurate(kept: Limits, option: Option) -> Bools:
     return kept.possible & kept.accuracy
 
 
-def _sparing(kept: Limits, option: Option) -> Bools:
-    return kept.possible & kept.accuracy & kept.shared
+def _sparing(kept: Limits, option: Option, needed: Loads) -> Bools:
+    """What leaves nodes that others need within their limits, whatever else keeps them busy."""
+    free = np.array([name not in needed for name in option.names])
+    within: Bools = np.all(kept.room | free, axis=1)
+    return _accurate(kept, option) & within
+
+
+def _beside(kept: Limits, option: Option, loads: Loads, most: float) -> Bools:
+    """What leaves these loads the room that they ask for, if nothing else keeps their nodes busy."""
+    asked = np.array([loads.get(name, NO_LOAD).utilisation for name in option.names])
+    room: Bools = np.all((option.figures.nodes.own + asked <= most) | (asked == 0), axis=1)
+    return _accurate(kept, option) & room
 
 
 def _possible(kept: Limits, option: Option) -> Bools:
@@ -188,6 +247,15 @@ def by_cost(option: Option, objective: Objective, prices: Mapping[str, float]) -
 def _by_expected(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
     costs = np.round(expected(option, objective, prices), 9)
     return (costs, *_by_speed(option, objective, prices))
+
+
+def _by_use(
+    option: Option, objective: Objective, prices: Mapping[str, float], needed: Loads
+) -> tuple[Floats, ...]:
+    """Rank first by what is taken of nodes that others need."""
+    others = np.array([name in needed for name in option.names])
+    taken: Floats = np.round(option.figures.nodes.own @ others, 9)
+    return (taken, *_by_expected(option, objective, prices))
 
 
 def _by_speed(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:

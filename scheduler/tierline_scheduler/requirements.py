@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tierline_broker import Requirement
-from tierline_scheduler.job import Job, Jobs
+from tierline_scheduler.job import Job, Jobs, priority_of
 from tierline_scheduler.planner import mobiles, model_of
 from tierline_scheduler.state import ClusterState, NodeState
 
@@ -25,9 +25,7 @@ def jobs_of(state: ClusterState) -> Jobs:
 
 def by_priority(nodes: Iterable[NodeState], jobs: Jobs) -> list[NodeState]:
     """Return mobile nodes in the order in which they are served: the most important first, then by name."""
-    return sorted(
-        nodes, key=lambda node: (-jobs[node.name].priority if node.name in jobs else -1.0, node.name)
-    )
+    return sorted(nodes, key=lambda node: (-priority_of(jobs, node.name), node.name))
 
 
 def _job(asked: list[Requirement], accuracy: float) -> Job:

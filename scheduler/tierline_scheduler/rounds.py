@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tierline_broker import Plan, Price
 from tierline_scheduler.chance import allowed_late
@@ -16,7 +17,8 @@ from tierline_scheduler.joint import Change, Scales, taken_back
 from tierline_scheduler.ledger import Ledger, open_ledger
 from tierline_scheduler.margins import with_margins
 from tierline_scheduler.objective import Objective, Reluctance
-from tierline_scheduler.planner import asked, assess, mobiles, model_of, reason_of
+from tierline_scheduler.places import Places
+from tierline_scheduler.planner import Choice, asked, assess, mobiles, model_of, reason_of
 from tierline_scheduler.requirements import by_priority, jobs_of
 from tierline_scheduler.sharing import choose_in_fleet, guided
 from tierline_scheduler.state import ClusterState, NodeState
@@ -109,10 +111,14 @@ class _Draft:
 def _drafted(scales: Scales, standings: Standings, shared: Guide, failed: dict[str, Exception]) -> _Draft:
     """Decide for one mobile node after the other, each reckoning with what those before it got."""
     draft, jobs = _Draft(ledger=scales.ledger), scales.jobs
+    places = Places(scales.state, scales.objective, jobs, kept=shared.starts)
     for mobile in by_priority(mobiles(scales.state), jobs):
         own, known = objective_of(scales.objective, jobs.get(mobile.name)), standings.get(mobile.name)
+        contest = partial(places.contest, mobile.name, draft.ledger)
+        traffic = draft.ledger.traffic(mobile.name)
         try:
-            decision = _decide(scales.state, mobile, draft.ledger, own, scales.reluctance, known, shared)
+            choice = choose_in_fleet(scales.state, mobile, own, traffic, shared, contest)
+            decision = _decide(scales, mobile, own, traffic, known, choice)
         except Exception as error:  # noqa: BLE001 (whatever a node's records do to it ends this decision)
             failed[mobile.name] = error
             if known is not None:
@@ -127,6 +133,7 @@ def _drafted(scales: Scales, standings: Standings, shared: Guide, failed: dict[s
         if decision.plan is not None:
             draft.changes.append(Change(plan=decision.plan, loads=decision.loads, forced=decision.forced))
             draft.ledger = draft.ledger.replaced(mobile.name, decision.loads)
+        places.decided(mobile.name, decision.plan, draft.ledger)
     sound = {name: plan for name, plan in scales.plans.items() if name not in failed}
     _take_back(draft, replace(scales, plans=sound), standings)
     return draft
@@ -180,26 +187,27 @@ def _sound(state: ClusterState, mobile: NodeState, objective: Objective, ledger:
 
 
 def _decide(
-    state: ClusterState,
+    scales: Scales,
     mobile: NodeState,
-    ledger: Ledger,
     objective: Objective,
-    reluctance: Reluctance,
+    traffic: Traffic,
     standing: Standing | None,
-    shared: Guide,
+    choice: Choice | None,
 ) -> _Decision:
-    """Decide for one mobile node."""
-    traffic = ledger.traffic(mobile.name)
-    choice = choose_in_fleet(state, mobile, objective, traffic, shared)
+    """Decide for one mobile node between its plan in force and the best there is."""
     if choice is None:
         return _Decision()
-    in_force = state.plans.get(mobile.name)
-    current = None if in_force is None else assess(state, in_force, objective, traffic, shared.prices)
-    tight = _tight(current or choice.best, objective)
+    state, in_force = scales.state, scales.state.plans.get(mobile.name)
+    current = None if in_force is None else assess(state, in_force, objective, choice.traffic, choice.prices)
+    # While others still have to leave, nothing is promised.
+    sure = choice.traffic is traffic
+    tight = _tight(current or choice.best, objective) if sure else None
     if current is not None and _stays(state, current, choice.best):
         return _Decision(standing=standing or Standing(since=state.now), tight=tight)
-    compared = _compared(state, in_force, current, choice.best, objective, traffic)
-    verdict = keep_or_switch(standing, *compared, objective, reluctance, now=state.now)
+    compared = _compared(state, in_force, current, choice, objective)
+    verdict = keep_or_switch(
+        standing, *compared, objective, scales.reluctance, now=state.now, needed=choice.off
+    )
     if not verdict.change:
         return _Decision(standing=verdict.standing, tight=tight)
     plan = as_plan(
@@ -219,7 +227,7 @@ def _decide(
         standing=verdict.standing,
         plan=plan,
         loads=choice.best.loads,
-        tight=_tight(choice.best, objective),
+        tight=_tight(choice.best, objective) if sure else None,
         forced=verdict.forced,
     )
 
@@ -228,15 +236,15 @@ def _compared(
     state: ClusterState,
     in_force: Plan | None,
     current: Estimate | None,
-    best: Estimate,
+    choice: Choice,
     objective: Objective,
-    traffic: Traffic,
 ) -> tuple[Estimate | None, Estimate]:
     """Return the plan in force and the best there is, at no prices where only the second is in time.
 
     Prices say who gives way of those that keep their deadlines, at what it costs a fleet that somebody does
     not. A plan that misses its deadline has given way already, and is no use to anybody where it is.
     """
+    best, traffic = choice.best, choice.traffic
     if in_force is None or current is None or "deadline" not in current.broken or not best.feasible:
         return current, best
     wanted = as_plan(best, model=in_force.model, version=in_force.version, reason="")

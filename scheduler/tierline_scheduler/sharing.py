@@ -1,6 +1,6 @@
 """Mobile nodes that share edges and clouds: each one's exact best within its share of what is short."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from tierline_scheduler.job import Jobs, objective_of
 from tierline_scheduler.ledger import Ledger
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.options import Limits, Option, accuracy_floor, cost, limits, make_option, options
+from tierline_scheduler.places import Places
 from tierline_scheduler.planner import (
     Choice,
     by_cost,
@@ -22,9 +23,10 @@ from tierline_scheduler.planner import (
     model_of,
     reason_of,
 )
+from tierline_scheduler.requirements import by_priority
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, make_table, tables
-from tierline_scheduler.view import Traffic
+from tierline_scheduler.view import Contest, Traffic
 
 
 def plan(state: ClusterState, objective: Objective, jobs: Jobs | None = None) -> dict[str, Plan]:
@@ -45,14 +47,19 @@ def plan(state: ClusterState, objective: Objective, jobs: Jobs | None = None) ->
     shared = guided(state, found, objective, asking, ledger)
     ledger = started(state, objective, ledger, shared)
     choices: dict[str, Choice] = {}
+    plans: dict[str, Plan] = {}
+    places = Places(state, objective, asking, kept=shared.starts)
     for sweep in range(2 if shared.starts else 1):
-        for mobile in found:
-            given = shared if sweep == 0 else Guide()
-            choice = choose_in_fleet(state, mobile, own(mobile.name), ledger.traffic(mobile.name), given)
-            if choice is None or (sweep and choice.best.cost >= choices[mobile.name].best.cost):
+        for mobile in by_priority(found, asking):
+            name, given = mobile.name, shared if sweep == 0 else Guide()
+            contest = partial(places.contest, name, ledger)
+            choice = choose_in_fleet(state, mobile, own(name), ledger.traffic(name), given, contest)
+            if choice is None or (sweep and choice.best.cost >= choices[name].best.cost):
                 continue
-            ledger, choices[mobile.name] = ledger.replaced(mobile.name, choice.best.loads), choice
-    return {name: _record(state, choice, own(name)) for name, choice in choices.items()}
+            ledger, choices[name] = ledger.replaced(name, choice.best.loads), choice
+            plans[name] = _record(state, choice, own(name))
+            places.decided(name, plans[name], ledger)
+    return plans
 
 
 def guided(
@@ -101,7 +108,12 @@ def started(state: ClusterState, objective: Objective, ledger: Ledger, shared: G
 
 
 def choose_in_fleet(
-    state: ClusterState, mobile: NodeState, objective: Objective, traffic: Traffic, shared: Guide
+    state: ClusterState,
+    mobile: NodeState,
+    objective: Objective,
+    traffic: Traffic,
+    shared: Guide,
+    contest: Callable[[], Contest] | None = None,
 ) -> Choice | None:
     """Return the best within a mobile node's share of what is short; the best at its prices if nothing is.
 
@@ -114,10 +126,11 @@ def choose_in_fleet(
         objective: what counts for it.
         traffic: the load of all others.
         shared: what the fleet's round says.
+        contest: as in `choose`.
     """
     start = _start(state, objective, traffic, shared, mobile.name) if shared.prices else None
     if start is None:
-        return choose(state, mobile, objective, traffic, shared.prices)
+        return choose(state, mobile, objective, traffic, shared.prices, contest)
     share = {name: start.loads[name].utilisation if name in start.loads else 0.0 for name in shared.prices}
     model = model_of(mobile)
     floor = accuracy_floor(model, objective)
@@ -129,7 +142,9 @@ def choose_in_fleet(
         admit=partial(_within_share, share=share),
         rank=_by_own_cost,
     )
-    return Choice(best=best, note="") if best else choose(state, mobile, objective, traffic, shared.prices)
+    if best is None:
+        return choose(state, mobile, objective, traffic, shared.prices, contest)
+    return Choice(best=best, traffic=traffic, prices=shared.prices)
 
 
 def _start(

@@ -18,6 +18,9 @@ DEFAULT_RTT = 0.03
 STALE_SECONDS = 3.0
 """Age at which an observation of a link begins to lose its worth."""
 MAX_SD = 1.0
+MOSTLY = 0.5
+"""Share of samples in time from which on a plan is worth room that others want: one that is a hair beyond its
+limits would be ruined by whoever counts it as lost."""
 QUEUE_SLACK = 2.0
 """Samples that may wait by chance before a queue counts as more than the plans explain."""
 
@@ -25,7 +28,7 @@ Server = str | tuple[str, str]
 """A node, or the link from one node to another: whatever is shared and can be busy."""
 Loads = Mapping[Server, Load]
 
-_NO_LOAD = Load()
+NO_LOAD = Load()
 _LEAST_FREE = 0.05  # share of a link that a choice of codec counts on, however much others send
 
 
@@ -36,10 +39,29 @@ class Traffic:
     Attributes:
         others: what everybody else asks for, background included.
         explained: what all plans in force ask for, this mobile node's own included.
+        waiting: whether what waits there beyond that counts.
     """
 
     others: Loads = field(default_factory=dict)
     explained: Loads = field(default_factory=dict)
+    waiting: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """What is in the way of a mobile node that nothing answers in time while all others stay; see `Places`.
+
+    Attributes:
+        state: what is known, with no more samples of its own than there must be.
+        there: the loads of all others, background included, but without those that give way to it.
+        firm: the loads of plans that do not, and keep their deadlines; nothing else.
+        needed: the loads of all others that keep their deadlines, however important they are.
+    """
+
+    state: ClusterState
+    there: Traffic
+    firm: Traffic
+    needed: Loads
 
 
 def peers(state: ClusterState, mobile: NodeState, tier: Tier) -> list[str]:
@@ -79,14 +101,14 @@ def device(node: NodeState, traffic: Traffic) -> Device:
         sd=PRIOR_SD if node.speed is None else node.speed.sd,
         doubt=PRIOR_SD if node.speed is None else node.speed.doubt,
         max_layer=node.profile.max_layer,
-        backlog=_backlog(node, traffic.explained.get(node.name, _NO_LOAD)),
-        others=traffic.others.get(node.name, _NO_LOAD),
+        backlog=_backlog(node, traffic.explained.get(node.name, NO_LOAD)) if traffic.waiting else 0.0,
+        others=traffic.others.get(node.name, NO_LOAD),
     )
 
 
 def hop(state: ClusterState, sender: str, peer: str, traffic: Traffic, most_bytes: float = math.inf) -> Hop:
     """Return the link as it was last measured, and how it then codes frames of up to `most_bytes`."""
-    others = traffic.others.get((sender, peer), _NO_LOAD)
+    others = traffic.others.get((sender, peer), NO_LOAD)
     found, (here, there) = _hop(state, sender, peer, others), (state.nodes[sender], state.nodes[peer])
     if here.model is None:
         return found
@@ -130,7 +152,7 @@ def background(node: NodeState, planned: Load) -> Load:
     """
     surplus = max(0.0, (node.busy or 0.0) - planned.utilisation)
     if surplus == 0.0 or node.profile is None:
-        return _NO_LOAD
+        return NO_LOAD
     speed = 1.0 if node.speed is None else node.speed.value
     return Load(utilisation=surplus, pressure=surplus * speed * sum(node.profile.block_seconds))
 

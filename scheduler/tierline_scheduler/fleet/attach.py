@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tierline_broker import Tier
-from tierline_scheduler.job import Jobs, objective_of
+from tierline_scheduler.job import Jobs, objective_of, priority_of
 from tierline_scheduler.model import Model
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.state import ClusterState, NodeState
@@ -56,7 +56,7 @@ def attach(
     for node in mobiles:
         if node.model is None:
             continue
-        job, own = jobs.get(node.name), objective_of(objective, jobs.get(node.name))
+        own = objective_of(objective, jobs.get(node.name))
         near = _seconds_to(state, node, node.model, Tier.CLOUD)
         edges = _seconds_to(state, node, node.model, Tier.EDGE)
         edge = _least_asked(edges, asked, FAR) if anew else _edge(state, node, edges, asked)
@@ -68,7 +68,7 @@ def attach(
                 node=node,
                 model=node.model,
                 objective=own,
-                priority=1.0 if job is None else job.priority,
+                priority=priority_of(jobs, node.name),
                 edge=edge,
                 cloud=min(near, key=lambda name: (near[name], name), default=""),
             )
