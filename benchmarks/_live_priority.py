@@ -23,7 +23,7 @@ from tierline_replay import (
 
 BUNDLE, PHONES, USUAL_RATE, DEADLINE = "text", 2, 4.0, 2.0
 FULL = 1.0  # share of its time that the edge takes for all blocks of one phone's samples, about
-ONE = 0.6  # the same of the blocks that plans take of it, four of six, by which the rate is set
+ONE = 0.72  # the same of the blocks that plans take of it, four of six, by which the rate is set
 SLOW = 2.0  # the phone's own blocks, by the deadline
 IMPORTANT, OTHER = 10.0, 1.0
 PATIENCE = 5.0
@@ -78,10 +78,12 @@ async def one_run(
 
 
 async def rate_for_one(deployed: Deployment, samples: Sequence[Sample]) -> float:
-    """Return the requests a second of one phone that fill the edge as wanted, by what it takes for some now."""
+    """Return the requests a second of one phone that fill the edge as wanted, by what some take now."""
     taken = []
     for sample in samples[:WARM]:
-        found = await deployed.client.infer(sample.data, deadline=30.0, tier=Tier.EDGE, node=deployed.phones[0])
+        found = await deployed.client.infer(
+            sample.data, deadline=30.0, tier=Tier.EDGE, node=deployed.phones[0]
+        )
         taken.append(sum(step.compute for step in found.steps if step.tier is Tier.EDGE))
     return ONE / (sorted(taken)[len(taken) // 2] * 4 / 6)
 

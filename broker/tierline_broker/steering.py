@@ -67,3 +67,8 @@ class Learnt(Record):
     margins: dict[
         Annotated[str, Field(max_length=16)], Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
     ] = Field(default_factory=dict, max_length=16)
+    slow_after: Seconds = 0.0  # after which a sample is slow; 0: there is nothing to pay
+    # What a slow sample costs in weighted seconds of work, by class of devices.
+    slow_prices: dict[
+        Annotated[str, Field(max_length=32)], Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+    ] = Field(default_factory=dict, max_length=32)

@@ -24,7 +24,7 @@ from tierline_scheduler.options import (
 )
 from tierline_scheduler.state import ClusterState, NodeState
 from tierline_scheduler.table import Bools, Floats, make_table, tables
-from tierline_scheduler.view import MOSTLY, NO_LOAD, Loads, Contest, Traffic, peers
+from tierline_scheduler.view import MOSTLY, NO_LOAD, Contest, Loads, Traffic, peers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ from tierline_scheduler.followed import followed
 from tierline_scheduler.leadership import Office, claim, hear, meet
 from tierline_scheduler.margins import Margins
 from tierline_scheduler.margins import hear as hear_outcomes
-from tierline_scheduler.memory import Memory
+from tierline_scheduler.memory import Memory, prices_told
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.rounds import Round, Standings, run_round
 from tierline_scheduler.slowloop import SlowLoop
@@ -55,7 +55,8 @@ _log = structlog.get_logger()
 class _Desk:
     """What the scheduler knows, and the wish for a round; touched by the event loop only."""
 
-    def __init__(self, office: Office, objective: Objective) -> None:
+    def __init__(self, office: Office, objective: Objective, slow: SlowLoop) -> None:
+        self.slow = slow
         self.objective = objective
         self.state = ClusterState()
         self.office = office
@@ -79,6 +80,8 @@ class _Desk:
             return
         if isinstance(record, Learnt):
             self.margins = self.memory.hear(record, self.margins, leading=self.leading)
+            if self.memory.known is record and not self.leading:
+                self.slow.resume(prices_told(record))
             return
         if isinstance(record, Birth) and record.role == "scheduler":
             self.office = meet(self.office, record)
@@ -130,8 +133,8 @@ async def run_scheduler(config: SchedulerConfig) -> None:
         ConnectError: no broker answers at first; later losses are healed.
     """
     birth = Birth(node=config.name, role="scheduler", state="ready", incarnation=time.time_ns())
-    desk = _Desk(Office(name=config.name, incarnation=birth.incarnation), config.objective)
-    slow = SlowLoop(config)
+    office = Office(name=config.name, incarnation=birth.incarnation)
+    desk = _Desk(office, config.objective, SlowLoop(config))
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             connect(
@@ -149,8 +152,8 @@ async def run_scheduler(config: SchedulerConfig) -> None:
         async with asyncio.TaskGroup() as group:
             for subscription in followed:
                 group.create_task(_follow(desk, subscription), name="scheduler-follow")
-            group.create_task(_decide(desk, slow, session, config), name="scheduler-rounds")
-            group.create_task(_keep_alike(desk, slow, config), name="scheduler-slow-loop")
+            group.create_task(_decide(desk, session, config), name="scheduler-rounds")
+            group.create_task(_keep_alike(desk, config), name="scheduler-slow-loop")
 
 
 async def _follow(desk: _Desk, subscription: Subscription[Any]) -> None:
@@ -158,15 +161,15 @@ async def _follow(desk: _Desk, subscription: Subscription[Any]) -> None:
         desk.fold(record)
 
 
-async def _keep_alike(desk: _Desk, slow: SlowLoop, config: SchedulerConfig) -> None:
+async def _keep_alike(desk: _Desk, config: SchedulerConfig) -> None:
     """Search for prices of slow samples beside the rounds, which go on with the last ones meanwhile."""
     while True:
         await asyncio.sleep(config.round_seconds)
-        if desk.leading and await slow.beside_rounds(desk.state, desk.margins.by_class):
+        if desk.leading and await desk.slow.beside_rounds(desk.state, desk.margins.by_class):
             desk.wake.set()
 
 
-async def _decide(desk: _Desk, slow: SlowLoop, session: Session, config: SchedulerConfig) -> None:
+async def _decide(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
     """Round after round while connected; without a connection everybody only seems silent."""
     generation = 0
     while True:
@@ -177,8 +180,8 @@ async def _decide(desk: _Desk, slow: SlowLoop, session: Session, config: Schedul
         desk.wake.clear()
         if await _leads(desk, session, config):
             await _renew(desk, session, everything=fresh)
-            await _round(desk, slow, session, config)
-            await desk.memory.keep(session, config.name, desk.margins, again=fresh)
+            await _round(desk, session, config)
+            await desk.memory.keep(session, config.name, desk.margins, desk.slow.prices, again=fresh)
         await asyncio.sleep(_BREATH)
         try:
             async with asyncio.timeout(max(0.0, config.round_seconds - _BREATH)):
@@ -213,20 +216,20 @@ async def _renew(desk: _Desk, session: Session, *, everything: bool) -> None:
         await session.retain(PLAN, name, desk.state.plans[name], again=False)
 
 
-async def _round(desk: _Desk, slow: SlowLoop, session: Session, config: SchedulerConfig) -> None:
+async def _round(desk: _Desk, session: Session, config: SchedulerConfig) -> None:
     now = asyncio.get_running_loop().time()
     state = followed(expire(desk.state, now, silence=config.silence))
     _tell_mixes(desk.state, state)
     desk.state = state
     # In a thread, so that a large site never keeps the connection waiting.
     margins = desk.margins.by_class
-    await slow.before_round(state, margins)
+    await desk.slow.before_round(state, margins)
     reluctance = config.reluctance
-    if slow.take_fresh():
+    if desk.slow.take_fresh():
         # What new prices make worth while stays so for as long as they are held.
         reluctance = replace(reluctance, horizon=max(reluctance.horizon, config.alike_seconds))
     decided = await asyncio.to_thread(
-        run_round, state, config.objective, reluctance, desk.standings, margins, slow.prices
+        run_round, state, config.objective, reluctance, desk.standings, margins, desk.slow.prices
     )
     if not desk.office.leads(asyncio.get_running_loop().time(), config.patience_seconds):
         return  # another scheduler has taken over meanwhile, and these plans are not ours to publish

@@ -48,6 +48,11 @@ class SlowLoop:
         await self._look(state, margins, AT_MOST)
         return self.fresh
 
+    def resume(self, prices: SlowPrices) -> None:
+        """Go on with what another scheduler found, until a search of our own."""
+        if self.config.alike:
+            self.prices = prices
+
     def take_fresh(self) -> bool:
         """Return whether prices have moved since the last round."""
         fresh, self.fresh = self.fresh, False

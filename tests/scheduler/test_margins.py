@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 
 from tierline_broker import Plan, Requirement, Route, Stage, Tier
-from tierline_scheduler import ClusterState, Estimate, Objective, Reluctance, apply, explain, run_round
+from tierline_scheduler import (
+    ClusterState,
+    Estimate,
+    Objective,
+    Reluctance,
+    SchedulerConfig,
+    apply,
+    explain,
+    run_round,
+)
 from tierline_scheduler.job import Job
 from tierline_scheduler.leadership import Office
 from tierline_scheduler.margins import BATCH, LEAST, Margins, hear, network_class, with_margins
 from tierline_scheduler.service import _Desk
+from tierline_scheduler.slowloop import SlowLoop
 
 OBJECTIVE = Objective(deadline=0.5)
 TARGET = 0.05
@@ -162,7 +172,8 @@ def test_the_share_that_is_late_is_the_target_in_each_class_however_much_answers
 
 
 async def test_the_scheduler_learns_from_what_clients_report_and_a_repeated_wish_is_no_news(kit: Any) -> None:
-    desk = _Desk(Office(name="planner", incarnation=1), OBJECTIVE)
+    slow = SlowLoop(SchedulerConfig(name="planner", broker="mqtt://nowhere"))
+    desk = _Desk(Office(name="planner", incarnation=1), OBJECTIVE, slow)
     desk.state, desk.promises = planned(kit), {NAME: True}
     desk.fold(said(0, 0))
     desk.wake.clear()
