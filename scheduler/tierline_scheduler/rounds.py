@@ -200,7 +200,7 @@ def _decide(
     state, in_force = scales.state, scales.state.plans.get(mobile.name)
     current = None if in_force is None else assess(state, in_force, objective, choice.traffic, choice.prices)
     # While others still have to leave, nothing is promised.
-    sure = choice.traffic is traffic
+    sure = choice.traffic == traffic
     tight = _tight(current or choice.best, objective) if sure else None
     if current is not None and _stays(state, current, choice.best):
         return _Decision(standing=standing or Standing(since=state.now), tight=tight)

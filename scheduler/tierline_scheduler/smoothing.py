@@ -6,7 +6,7 @@ wild, does neither. Everything is followed as a logarithm, in which the noise do
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GAIN = 0.05
 """Weight of a new observation once the level is settled."""
@@ -45,6 +45,12 @@ class Level:
     def doubt(self) -> float:
         """The relative uncertainty of the level itself, much smaller than the noise of one observation."""
         return self.sd * SETTLED
+
+    def lowered(self, deviations: float) -> "Level":
+        """Return it as low as it may well be; of few observations it is known less well than later."""
+        return replace(
+            self, place=self.place - deviations * self.sd * max(SETTLED, 1 / math.sqrt(self.count))
+        )
 
 
 def observe(level: Level | None, value: float) -> Level:

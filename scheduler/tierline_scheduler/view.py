@@ -52,7 +52,7 @@ class Contest:
     """What is in the way of a mobile node that nothing answers in time while all others stay; see `Places`.
 
     Attributes:
-        state: what is known, with no more samples of its own than there must be.
+        state: what is known, with nodes as fast, and samples of its own as few, as they may well be.
         there: the loads of all others, background included, but without those that give way to it.
         firm: the loads of plans that do not, and keep their deadlines; nothing else.
         needed: the loads of all others that keep their deadlines, however important they are.

@@ -14,7 +14,7 @@ DEADLINE, RATE, SECONDS = 2.0, 4.0, 12
 OBJECTIVE = Objective(deadline=DEADLINE, accuracy_drop=0.01, expected_rate=RATE)
 NAMES = ("mobile-0", "mobile-1")
 SLOW = 2 * DEADLINE / 2 / 0.004  # both blocks that a phone holds take it two deadlines
-FULL = 0.6 * 6 / 4  # share of its time that the edge takes for all blocks of one phone; 4 of 6 are enough
+FULL = 0.72 * 6 / 4  # share of its time that the edge takes for all blocks of one phone; 4 of 6 are enough
 
 
 def scene(kit: Any, priorities: tuple[float, float], full: float = FULL) -> ClusterState:
