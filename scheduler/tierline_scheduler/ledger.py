@@ -57,8 +57,9 @@ def open_ledger(state: ClusterState, entries: Mapping[str, Loads]) -> Ledger:
 
 def sum_of(many: Iterable[Loads]) -> dict[Server, Load]:
     """Return what several ask for together."""
-    total: dict[Server, Load] = {}
+    total: dict[Server, tuple[float, float]] = {}
     for loads in many:
         for server, load in loads.items():
-            total[server] = total.get(server, NO_LOAD).plus(load)
-    return total
+            utilisation, pressure = total.get(server, (0.0, 0.0))
+            total[server] = utilisation + load.utilisation, pressure + load.pressure
+    return {server: Load(utilisation=busy, pressure=work) for server, (busy, work) in total.items()}

@@ -46,8 +46,9 @@ class Places:
 
     def contest(self, name: str, ledger: Ledger) -> Contest:
         """Return what is in a mobile node's way, by whether it would give way."""
-        holds = self._look(ledger)
+        holds, mine = self._look(ledger), priority_of(self._jobs, name)
         everybody, others = ledger.traffic(name), [one for one in ledger.entries if one != name]
+        priorities = {one: priority_of(self._jobs, one) for one in others}
         yielding = sum_of(ledger.entries[one] for one in others if self._yields(one, name, holds))
         return Contest(
             state=self._favoured(name),
@@ -59,7 +60,7 @@ class Places:
                 explained=everybody.explained,
             ),
             firm=self._firm(name, ledger, holds),
-            needed=sum_of(ledger.entries[one] for one in others if holds[one]),
+            needed=sum_of(ledger.entries[one] for one in others if holds[one] or priorities[one] > mine),
         )
 
     def _look(self, ledger: Ledger) -> dict[str, bool]:
@@ -118,8 +119,12 @@ class Places:
         for more together; and of those as important who are late anyway, those that are decided for later.
         """
         plan, mine, its = self._plans.get(one), *(priority_of(self._jobs, each) for each in (name, one))
-        if plan is not None and pinned(self._state, [stage.node for stage in plan.route.stages]):
+        if self._state.orders and plan is not None and pinned(self._state, _nodes_of(plan)):
             return False
         if one in self._kept and (its == mine or self._weight(mine) >= mine):
             return False
         return its < mine or (its == mine and not holds.get(one, False) and one not in self._decided)
+
+
+def _nodes_of(plan: Plan) -> list[str]:
+    return [stage.node for stage in plan.route.stages]

@@ -36,7 +36,7 @@ class Choice:
         traffic: ... at these loads ...
         prices: ... and these prices, with which any other is to be compared.
         note: what it falls short of; empty if nothing.
-        off: nodes that it is not to make too busy, since others keep their deadlines there and it does not.
+        off: nodes that it is not to make too busy, since others need them and it is late all the same.
     """
 
     best: Estimate

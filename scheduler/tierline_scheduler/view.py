@@ -55,7 +55,7 @@ class Contest:
         state: what is known, with nodes as fast, and samples of its own as few, as they may well be.
         there: the loads of all others, background included, but without those that give way to it.
         firm: the loads of plans that do not, and keep their deadlines; nothing else.
-        needed: the loads of all others that keep their deadlines, however important they are.
+        needed: the loads of all others that keep their deadlines or are more important.
     """
 
     state: ClusterState

@@ -107,6 +107,19 @@ def test_of_two_that_matter_alike_one_has_the_edge_rather_than_both_too_little_o
     assert plans <= 4
 
 
+def test_of_two_for_whom_an_edge_is_too_slow_the_less_important_takes_as_little_of_it_as_it_can(
+    kit: Any,
+) -> None:
+    state = scene(kit, (1.0, 10.0), full=2.4 * FULL)
+    for name in NAMES:
+        state = kit.apply(state, kit.telemetry(name, Tier.MOBILE, kit.link("edge-0", 2e7), arrival_rate=4.0))
+    state = kit.apply(state, kit.telemetry("edge-0", Tier.EDGE, busy=0.2))
+
+    plans = run_round(state, OBJECTIVE, Reluctance(), {}).changed
+
+    assert [plans[name].route.stages[0].layer for name in NAMES] == [2, 0]
+
+
 def test_a_loading_edge_pushes_nobody_to_a_phone_many_times_too_slow(kit: Any) -> None:
     state = scene(kit, (10.0, 1.0))
     for name in NAMES:
