@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tierline_broker import Profile, Tier
+from tierline_broker import CodecCost, Profile, Tier
 from tierline_scheduler import Objective, fleet
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -30,6 +30,24 @@ Columns = dict[str, Any]
 def profile(name: str) -> Profile:
     """Return a measured profile."""
     return Profile.model_validate_json((PROFILES / f"{name}.json").read_text())
+
+
+def slower(one: Profile, tier: Tier, factor: float) -> Profile:
+    """Return a profile as it is on a device of this tier that is so many times slower."""
+    codecs = {
+        codec: CodecCost(**{name: factor * seconds for name, seconds in cost.model_dump().items()})
+        for codec, cost in one.codecs.items()
+    }
+    return one.model_copy(
+        update={
+            "node": tier.value,
+            "tier": tier,
+            "block_seconds": tuple(factor * seconds for seconds in one.block_seconds),
+            "exit_seconds": factor * one.exit_seconds,
+            "codec_seconds": factor * one.codec_seconds,
+            "codecs": codecs,
+        }
+    )
 
 
 @cache

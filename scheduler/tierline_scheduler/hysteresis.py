@@ -4,6 +4,8 @@ What is compared is the expected cost of a sample, late samples paid for by thei
 smoothly with what is measured, where a limit would flip. Noise then moves the comparison a little, and never
 enough to pay for a change, while a collapse pays at once. Where little is at stake, a plan that
 costs less than half pays once it has been there for some time without a break: it may be expected to stay.
+What counts as late is what will be within the horizon: a link that moves much makes what is gained now less,
+and keeps a plan that hangs on it from being taken only because it is faster.
 A plan that takes the same way and only wants another gain of its samples disturbs nothing, and need not pay.
 """
 
@@ -161,7 +163,8 @@ def gain(
 
 
 def _speed_gain(current: Estimate, best: Estimate, reluctance: Reluctance) -> str:
-    if current.mean_seconds <= 0 or best.late > current.late:
+    riskier = best.late > current.late or best.late_ahead > current.late_ahead
+    if current.mean_seconds <= 0 or riskier:
         return ""
     faster = 1 - best.mean_seconds / current.mean_seconds
     return f"{faster:.0%} faster at the same work" if faster > reluctance.speed_gain else ""

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from tierline_scheduler.errors import ObjectiveError
 
+HORIZON = 10.0
+"""Seconds that a gain is expected to last when it is first seen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
@@ -119,7 +122,7 @@ class Reluctance:
         utilisation_slack: a plan in force may exceed the objective's utilisation by this.
     """
 
-    horizon: float = 10.0
+    horizon: float = HORIZON
     trust: float = 20.0
     switch_seconds: float = 0.5
     gain: float = 0.1

@@ -30,6 +30,7 @@ class Option:
     hops: tuple[Hop, ...]
     figures: Figures
     tail: Tail
+    ahead: Tail  # half a horizon from now, the link moving on as it did lately
     battery: float | None  # of the mobile node
     rate: float  # samples a second that are planned for
 
@@ -82,13 +83,15 @@ def make_option(
     hops = tuple(hop(state, a, b, traffic, objective.max_frame_bytes) for a, b in pairwise(names))
     asked = arrivals(mobile, max(objective.expected_rate, _LEAST_RATE))
     figures = predict(table, devices, hops, asked, objective.margin)
+    present = _tail(hops, figures)
     return Option(
         names=names,
         table=table,
         devices=devices,
         hops=hops,
         figures=figures,
-        tail=_tail(hops, figures),
+        tail=present,
+        ahead=_ahead(hops, figures, present),
         battery=mobile.battery,
         rate=asked.rate,
     )
@@ -142,10 +145,11 @@ def expected(option: Option, objective: Objective, prices: Mapping[str, float] |
 def lateness(option: Option, objective: Objective, rows: slice = _EVERY) -> Floats:
     """Return what late samples cost, in weighted seconds a sample, of some rows.
 
-    The share that the margin allows is free. Beyond it a late sample costs more the later it is on average,
-    so that of plans that all miss the deadline the fast ones are still better.
+    Counted are those within the horizon: on a link that moves, being in time now says less of them. The share
+    that the margin allows is free. Beyond it a late sample costs more the later it is on average, so that of
+    plans that all miss the deadline the fast ones are still better.
     """
-    late = option.tail.at(rows).late(objective.deadline)
+    late = option.ahead.at(rows).late(objective.deadline)
     excess = np.maximum(0.0, late - allowed_late(objective.margin))
     overrun = 1 + np.log(np.maximum(1.0, option.figures.seconds[rows] / objective.deadline))
     found: Floats = objective.late_cost * excess * overrun
@@ -179,6 +183,15 @@ def _tail(hops: tuple[Hop, ...], figures: Figures) -> Tail:
     """Return the distribution of latencies, in which the first hop is what varies most."""
     rate_sd = hops[0].rate_sd if hops else 0.0
     return tail(figures.seconds, figures.sd, first_crossing(hops, figures), rate_sd)
+
+
+def _ahead(hops: tuple[Hop, ...], figures: Figures, present: Tail) -> Tail:
+    """Return the same half a horizon from now, when the first hop may have moved on."""
+    if not hops or hops[0].ahead_sd is None:
+        return present
+    crossing, then = first_crossing(hops, figures), hops[0].ahead_sd
+    sd = np.sqrt(figures.sd**2 + crossing**2 * (then**2 - hops[0].rate_sd ** 2))
+    return tail(figures.seconds, sd, crossing, then)
 
 
 def first_crossing(hops: tuple[Hop, ...], figures: Figures) -> Floats:

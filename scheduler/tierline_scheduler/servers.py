@@ -67,6 +67,7 @@ class Hop:
     rtt: float
     rtt_sd: float
     others: Load
+    ahead_sd: float | None = None  # `rate_sd` half a horizon from now; None: the same
     coding: Coding | None = None  # None: frames as the table has them, coded in `codec_seconds`
 
 

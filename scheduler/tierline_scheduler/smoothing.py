@@ -17,6 +17,8 @@ LEAST_SD = 0.05
 SETTLED = math.sqrt(GAIN / (2 - GAIN))
 """Uncertainty of a settled level, in standard deviations of one observation."""
 SD_GAIN = 0.05
+MOVEMENT_GAIN = 1 / 60
+"""Weight of the level's newest move in what is known of how it moves: a minute of reports a second apart."""
 CLIP = 4.0
 """Standard deviations that one observation may count for in the test."""
 HUBER = 2.5
@@ -35,6 +37,7 @@ class Level:
     last: float
     up: float = 0.0  # evidence that the level has risen
     down: float = 0.0
+    movement: float = 0.0  # variance that each further observation adds to where the level will be
 
     @property
     def value(self) -> float:
@@ -63,15 +66,17 @@ def observe(level: Level | None, value: float) -> Level:
     up, down = max(0.0, level.up + score - SLACK), max(0.0, level.down - score - SLACK)
     if _changed(level, score, up, down):
         place = (new + level.last) / 2
-        return Level(place=place, sd=level.sd, count=2, last=new)
+        return Level(place=place, sd=level.sd, count=2, last=new, movement=_movement(level, place))
     pull = max(-HUBER * level.sd, min(HUBER * level.sd, step))
+    place = level.place + max(GAIN, 1 / (level.count + 1)) * pull
     return Level(
-        place=level.place + max(GAIN, 1 / (level.count + 1)) * pull,
+        place=place,
         sd=_sd(level, pull, repeated=new == level.last),
         count=level.count + 1,
         last=new,
         up=up,
         down=down,
+        movement=_movement(level, place),
     )
 
 
@@ -91,6 +96,11 @@ def _changed(level: Level, score: float, up: float, down: float) -> bool:
     risen = up > ALARM and min(score, before) > SLACK
     fallen = down > ALARM and max(score, before) < -SLACK
     return risen or fallen
+
+
+def _movement(level: Level, place: float) -> float:
+    """Return the mean square of the level's moves: next to nothing where all that scatters is noise."""
+    return level.movement + MOVEMENT_GAIN * ((place - level.place) ** 2 - level.movement)
 
 
 def _sd(level: Level, pull: float, *, repeated: bool) -> float:

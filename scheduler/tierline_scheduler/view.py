@@ -8,6 +8,7 @@ import numpy as np
 
 from tierline_broker import Profile, Tier
 from tierline_scheduler.coding import hop_coding
+from tierline_scheduler.objective import HORIZON
 from tierline_scheduler.servers import Arrivals, Device, Hop, Load
 from tierline_scheduler.smoothing import PRIOR_SD
 from tierline_scheduler.state import ClusterState, LinkState, NodeState
@@ -18,6 +19,8 @@ DEFAULT_RTT = 0.03
 STALE_SECONDS = 3.0
 """Age at which an observation of a link begins to lose its worth."""
 MAX_SD = 1.0
+MAX_AHEAD = 2.0
+"""The same of where a rate will be: mostly within a factor of seven, as that of a link that drives about."""
 MOSTLY = 0.5
 """Share of samples in time from which on a plan is worth room that others want: one that is a hair beyond its
 limits would be ruined by whoever counts it as lost."""
@@ -134,6 +137,7 @@ def _hop(state: ClusterState, sender: str, peer: str, others: Load) -> Hop:
         doubt=_aged(link.rate.doubt, link, state.now),
         rtt=link.rtt.value,
         rtt_sd=_aged(link.rtt.sd, link, state.now),
+        ahead_sd=_ahead(link, state.now),
         others=others,
     )
 
@@ -176,6 +180,12 @@ def _backlog(node: NodeState, explained: Load) -> float:
     """Return the samples in the queue that neither chance nor the plans in force explain."""
     usual = explained.utilisation / max(0.05, 1 - explained.utilisation)
     return max(0.0, (node.queue or 0.0) - 2 * usual - QUEUE_SLACK)
+
+
+def _ahead(link: LinkState, now: float) -> float:
+    """Return how uncertain a rate is half a horizon from now, should it move on as it did lately."""
+    present = _aged(link.rate.sd, link, now)
+    return max(present, min(MAX_AHEAD, math.hypot(present, math.sqrt(link.rate.movement * HORIZON / 2))))
 
 
 def _aged(sd: float, link: LinkState, now: float) -> float:

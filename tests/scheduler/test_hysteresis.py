@@ -133,6 +133,9 @@ def test_the_same_cost_counts_only_where_it_is_much_faster(good: Estimate, other
     assert decide(LONG_AGO, good, replace(other, mean_seconds=0.1)).change == "50% faster at the same work"
     later = replace(other, mean_seconds=0.1, late=0.01)
     assert decide(LONG_AGO, good, later).change == ""
+    # In time now, but the link that it hangs on moves: who needs no link stays.
+    unsteady = replace(other, mean_seconds=0.1, late_ahead=good.late_ahead + 0.01)
+    assert decide(LONG_AGO, good, unsteady).change == ""
 
 
 @pytest.mark.parametrize("limit", ["accuracy", "battery"])

@@ -1,3 +1,4 @@
+import math
 from random import Random
 
 import pytest
@@ -35,6 +36,16 @@ def test_twenty_five_percent_of_noise_moves_a_settled_level_by_a_few_percent() -
 def test_the_noise_itself_is_learnt() -> None:
     assert follow(noisy(10, 1, 300, noise=0.5)).sd > 0.35
     assert follow(noisy(10, 1, 300, noise=0.1)).sd < 0.15
+
+
+def test_noise_does_not_move_a_level_and_each_real_change_is_a_move() -> None:
+    still = follow(noisy(1e6, 1, 300))
+    there = [value for turn in range(10) for value in noisy(1e6 / 20 ** (turn % 2), turn, 20)]
+    moving = follow(there)
+
+    assert math.sqrt(5 * still.movement) < 0.1  # five reports on it is where it was
+    # A factor of 20 every 20 reports is a variance of log(20)² / 20 a report.
+    assert moving.movement == pytest.approx(math.log(20) ** 2 / 20, rel=0.3)
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.25, 4.0, 10.0])

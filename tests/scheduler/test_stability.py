@@ -140,6 +140,21 @@ def test_a_collapse_changes_the_plan_within_three_rounds_and_recovery_within_fiv
     assert recovered[-1][1].predicted_cloud_seconds < in_trouble.predicted_cloud_seconds
 
 
+def test_who_needs_no_link_comes_to_trust_one_less_that_keeps_breaking_down(
+    kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(second: int) -> float:
+        return 0.01 if second % 30 >= 25 else 0.3
+
+    objective = Objective(deadline=3.0)
+    found = simulate(kit, kit.image_card(), objective, 180, uplink=breaking, rate=0.5)
+    monkeypatch.setattr("tierline_scheduler.smoothing.MOVEMENT_GAIN", 0.0)
+    forgetful = simulate(kit, kit.image_card(), objective, 180, uplink=breaking, rate=0.5)
+
+    assert layers(found[-1][1]) == [("mobile", 16)]
+    assert len(found) < len(forgetful) / 2
+
+
 def test_the_same_telemetry_gives_the_same_decisions(kit: Any) -> None:
     objective = Objective(deadline=0.45)
 
