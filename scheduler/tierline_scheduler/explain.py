@@ -7,7 +7,7 @@ from functools import partial
 from tierline_broker import Route
 from tierline_scheduler.candidates import as_route
 from tierline_scheduler.errors import SchedulerError
-from tierline_scheduler.estimate import Estimate, estimate
+from tierline_scheduler.estimate import Estimate, estimates
 from tierline_scheduler.faring import SlowPrices, with_slow_prices
 from tierline_scheduler.job import objective_of
 from tierline_scheduler.objective import Objective
@@ -72,8 +72,7 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     floor = accuracy_floor(model_of(node), objective)
     kept, costs = limits(option, objective, floor), cost(option, objective, prices)
-    for row in range(len(option.table.candidates)):
-        found = estimate(option, kept, costs, row, objective)
+    for found in estimates(option, kept, costs, objective, range(len(option.table.candidates))):
         if (found.names, found.candidate) != (choice.best.names, choice.best.candidate):
             reason = why_not(found, choice, objective, floor, prices)
             yield Alternative(estimate=found, rejected=reason)

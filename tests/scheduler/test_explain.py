@@ -14,7 +14,12 @@ from tierline_scheduler import (
     run_round,
 )
 from tierline_scheduler.candidates import CHAINS, enumerate_candidates
+from tierline_scheduler.estimate import estimate, estimates
 from tierline_scheduler.model import read_card
+from tierline_scheduler.options import accuracy_floor, cost, limits, options
+from tierline_scheduler.planner import model_of
+from tierline_scheduler.table import full_tables
+from tierline_scheduler.view import Traffic
 
 
 def chosen(state: ClusterState, objective: Objective) -> Plan:
@@ -33,6 +38,24 @@ def test_every_alternative_is_listed_once_with_its_figures_and_the_chosen_one_fi
     assert alternatives[0].route == chosen(state, objective).route
     assert all(one.rejected for one in alternatives[1:])
     assert len({one.route.model_dump_json() for one in alternatives}) == len(alternatives)
+
+
+def test_figures_worked_out_for_all_rows_at_once_are_those_of_each_by_itself(kit: Any) -> None:
+    state, objective = kit.deployment(kit.text.card), Objective(deadline=0.1)
+    node = state.nodes["mobile-0"]
+    model = model_of(node)
+    seen = 0
+    for option in options(state, node, full_tables(model), Traffic(), objective):
+        kept, costs = limits(option, objective, accuracy_floor(model, objective)), cost(option, objective)
+        rows = range(len(costs))
+        for row, found in zip(rows, estimates(option, kept, costs, objective, rows), strict=True):
+            seen += 1
+            if row % 7 == 0:
+                assert found == estimate(option, kept, costs, row, objective)
+                assert found.utilisation[option.names[-1]] == option.figures.nodes.total[row, -1]
+                assert found.late == option.tail.late(objective.deadline)[row]
+
+    assert seen > 100
 
 
 def test_the_reasons_name_the_limit_or_what_is_worse(kit: Any) -> None:
