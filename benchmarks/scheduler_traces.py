@@ -41,6 +41,9 @@ RATE = 1.0  # samples per second
 SILENT = 2000.0  # bytes per second where a trace lets nothing through
 RTT = {"edge": 0.01, "cloud": 0.03}
 BACKHAUL = 12.5e6
+LEAST_PAID = (
+    0.1  # weighted seconds in a ride: a clairvoyant that pays less is nothing to compare one device with
+)
 GRID = np.geomspace(SILENT / 2, 1e7, 48)
 
 Row = dict[str, Any]
@@ -274,7 +277,7 @@ def rows(found: list[Ride], seconds: int, traces: str) -> list[Row]:
     minutes = seconds / 60
     flaps = [one.changes / minutes for one in found]
     ratio = sum(one.cost for one in found) / sum(one.least for one in found)
-    each = [one.cost / one.least for one in found]
+    each = [one.cost / one.least for one in found if one.least > LEAST_PAID]
     shared = {"runs": len(found), "better": "lower", "late": statistics.mean(one.late for one in found)}
     what = f"{traces}, {NOISE:.0%} noise, {len(found)} devices"
     return [
