@@ -23,7 +23,7 @@ from tierline_replay import (
 
 BUNDLE, PHONES, USUAL_RATE, DEADLINE = "text", 2, 4.0, 2.0
 FULL = 1.0  # share of its time that the edge takes for all blocks of one phone's samples, about
-ONE = 0.72  # the same of the blocks that plans take of it, four of six, by which the rate is set
+ONE = 0.62  # the same of the blocks that plans take of it, four of six, by which the rate is set
 SLOW = 2.0  # the phone's own blocks, by the deadline
 IMPORTANT, OTHER = 10.0, 1.0
 PATIENCE = 5.0
