@@ -41,9 +41,8 @@ RATE = 1.0  # samples per second
 SILENT = 2000.0  # bytes per second where a trace lets nothing through
 RTT = {"edge": 0.01, "cloud": 0.03}
 BACKHAUL = 12.5e6
-LEAST_PAID = (
-    0.1  # weighted seconds in a ride: a clairvoyant that pays less is nothing to compare one device with
-)
+LEAST_PAID = 0.1
+"""Weighted seconds in a ride: a clairvoyant that pays less is nothing to compare one device with."""
 GRID = np.geomspace(SILENT / 2, 1e7, 48)
 
 Row = dict[str, Any]

@@ -128,10 +128,8 @@ def breach(
     for limit in ("accuracy", "battery"):
         if limit in current.broken and limit not in best.broken:
             return f"the {limit} limit is broken"
-    everywhere, allowed = (
-        "utilisation" not in best.broken,
-        objective.max_utilisation + reluctance.utilisation_slack,
-    )
+    everywhere = "utilisation" not in best.broken
+    allowed = objective.max_utilisation + reluctance.utilisation_slack
     for server, busy in current.least_utilisation.items():
         leaves = server in needed and _asked(best, server) < (1 - reluctance.gain) * _asked(current, server)
         if busy > allowed and (everywhere or leaves):
