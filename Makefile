@@ -58,56 +58,56 @@ docs: install  ## write the tables of the documentation anew from benchmarks/res
 install: $(VENV)/.project  ## only set up .venv
 	@:
 
-# --- the environment: each step leaves a stamp in .venv, so a second run has nothing to do ---
+# --- the environment: each step leaves a stamp in .venv, so a second run has nothing to do; it tells on stderr ---
 
 $(VENV)/.pip:
-	@test -n "$(PYTHON)" || { echo 'Tierline needs Python 3.11 or newer, which is not on PATH. Install it with:'; \
+	@test -n "$(PYTHON)" || { exec >&2; echo 'Tierline needs Python 3.11 or newer, which is not on PATH. Install it with:'; \
 		command -v brew >/dev/null && echo '  brew install python@3.13' \
 		|| echo '  sudo apt-get install -y python3.11 python3.11-venv'; exit 1; }
-	@test "$$(uname -sm)" != 'Darwin x86_64' || { echo 'PyTorch has no build for Intel Macs any more:' \
+	@test "$$(uname -sm)" != 'Darwin x86_64' || { echo >&2 'PyTorch has no build for Intel Macs any more:' \
 		'use a machine with Linux, or an Apple silicon Mac.'; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) lacks venv. Install it with:'; \
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { exec >&2; echo '$(PYTHON) lacks venv. Install it with:'; \
 		echo "  sudo apt-get install -y $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
-	@echo '== making $(VENV) with $(PYTHON)'
+	@echo >&2 '== making $(VENV) with $(PYTHON)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys, pip; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (25, 1))' \
 		|| $(PIP) install --quiet 'pip>=25.1'
 	@touch $@
 
 $(VENV)/.torch: constraints.txt $(VENV)/.pip
-	@echo '== installing PyTorch without CUDA (about 200 MB, once)'
+	@echo >&2 '== installing PyTorch without CUDA (about 200 MB, once)'
 	@index=; if test "$$(uname -sm)" = 'Linux x86_64' && ($(BIN)/python -c \
 		'import signal, urllib.request as u; signal.alarm(3); u.urlopen("$(TORCH_INDEX)/torch/")') 2>/dev/null; \
 		then index='--index-url $(TORCH_INDEX)'; fi; \
-		$(PIP) install --no-deps $$index --constraint constraints.txt torch \
-		|| $(PIP) install --no-deps --constraint constraints.txt torch
+		$(PIP) install --no-deps $$index --constraint constraints.txt torch >&2 \
+		|| $(PIP) install --no-deps --constraint constraints.txt torch >&2
 	@$(PIP) install --quiet --constraint constraints.txt torch numpy
-	@$(PIP) list 2>/dev/null | grep -q '^nvidia' && echo '== note: this platform only had a CUDA build of PyTorch,' \
+	@$(PIP) list 2>/dev/null | grep -q '^nvidia' && echo >&2 '== note: this platform only had a CUDA build of PyTorch,' \
 		'so several GB of nvidia packages came with it; they are not used' || true
 	@touch $@
 
 $(VENV)/.project: pyproject.toml $(VENV)/.torch
-	@echo '== installing Tierline'
+	@echo >&2 '== installing Tierline'
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[torch]'
 	@$(PIP) install --quiet --constraint constraints.txt --only-binary iotcore --editable '.[embedded]' 2>/dev/null \
-		|| echo '== note: the embedded broker (iotcore) has no build for this platform; Mosquitto is needed then'
+		|| echo >&2 '== note: the embedded broker (iotcore) has no build for this platform; Mosquitto is needed then'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.project
-	@echo '== installing the test tools'
+	@echo >&2 '== installing the test tools'
 	@$(PIP) install --quiet --constraint constraints.txt --group test --editable '.[torch,onnx,plot]'
 	@$(PIP) install --quiet --constraint constraints.txt --only-binary numba,llvmlite --editable '.[native]' 2>/dev/null \
-		|| echo '== note: numba has no build for this platform; the tests that need it are skipped'
+		|| echo >&2 '== note: numba has no build for this platform; the tests that need it are skipped'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	@echo '== installing what the benchmarks compare with'
+	@echo >&2 '== installing what the benchmarks compare with'
 	@$(PIP) install --quiet --constraint constraints.txt --only-binary :all: --group bench 2>/dev/null \
-		|| echo '== note: blosc2 or zfpy has no build for this platform; the benchmarks leave them out'
+		|| echo >&2 '== note: blosc2 or zfpy has no build for this platform; the benchmarks leave them out'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	@echo '== installing the linters'
+	@echo >&2 '== installing the linters'
 	@$(PIP) install --quiet --constraint constraints.txt --group lint
 	@touch $@
 
@@ -117,12 +117,12 @@ mosquitto:
 	if command -v brew >/dev/null; then how='brew install mosquitto'; \
 	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then how='apt-get install -qq -y mosquitto'; \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then how='sudo -n apt-get install -qq -y mosquitto'; \
-	else echo '== note: Mosquitto is not installed and we may not install it; the embedded broker stands in' \
+	else echo >&2 '== note: Mosquitto is not installed and we may not install it; the embedded broker stands in' \
 		'(to have it: sudo apt-get install -y mosquitto)'; exit 0; fi; \
-	echo "== installing Mosquitto: $$how"; \
+	echo >&2 "== installing Mosquitto: $$how"; \
 	case "$$how" in *apt-get*) $${how%%apt-get*} apt-get update -qq;; esac; \
 	DEBIAN_FRONTEND=noninteractive $$how </dev/null >/dev/null \
-		|| echo '== note: that failed; the embedded broker stands in'
+		|| echo >&2 '== note: that failed; the embedded broker stands in'
 
 clean:  ## remove what was made here: the environment, caches, fetched weights and data
 	@for made in $(VENV) "$(CACHE)/packages" "$(CACHE)/agreement" build dist replay-out .coverage .mypy_cache .ruff_cache \

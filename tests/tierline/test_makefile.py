@@ -47,17 +47,33 @@ def test_a_missing_python_is_named_with_the_line_that_installs_it(clone: Path) -
     done = _make(clone, "demo", "PYTHON=")
 
     assert done.returncode != 0
-    assert "Tierline needs Python 3.11 or newer" in done.stdout
-    assert "install" in done.stdout.splitlines()[1]
+    assert "Tierline needs Python 3.11 or newer" in done.stderr
+    assert "install" in done.stderr.splitlines()[1]
 
 
 def test_a_python_without_venv_is_named_with_the_line_that_installs_it(clone: Path) -> None:
     done = _make(clone, "demo", f"PYTHON={_python(clone, 'import ensurepip, venv')}")
 
     assert done.returncode != 0
-    assert "lacks venv" in done.stdout
-    assert "apt-get install -y python3." in done.stdout
+    assert "lacks venv" in done.stderr
+    assert "apt-get install -y python3." in done.stderr
     assert not (clone / ".venv").exists()
+
+
+def test_setting_up_leaves_stdout_to_what_is_asked_for(clone: Path) -> None:
+    """So that the first `make demo DEMO=--json` on a fresh clone prints one document too."""
+    python = clone / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in "-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python;;\n'
+        '*--no-deps*) echo "Successfully installed torch";; esac\n'
+    )
+    python.chmod(0o755)
+
+    done = _make(clone, "install", f"PYTHON={python}")
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "installing Tierline" in done.stderr
+    assert "Successfully installed torch" in done.stderr
 
 
 def test_a_second_run_has_nothing_to_do(clone: Path) -> None:
