@@ -1,14 +1,13 @@
 """Fit a bundle's cartography: ask every exit about some inputs, then chart what they say."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tierline_cartography.analysis.charting import chart, chart_unlabelled
+from tierline_cartography.analysis.charting import chart
 from tierline_cartography.analysis.cost import Prices
-from tierline_cartography.analysis.said import Float
+from tierline_cartography.analysis.said import UNLABELLED, Float
 from tierline_cartography.errors import DataError
 from tierline_models import Bundle, Cartography, Sample, ServedModel
 
@@ -37,20 +36,16 @@ def chart_bundle(
         PoolError: there are too few samples, or too many exits.
     """
     exits = tuple(bundle.model.exits)
-    fit = _fit(bundle, samples)
+    if any(one.label is not None for one in samples):
+        labels, scale = _labels(bundle.model, samples), None
+    else:
+        labels, scale = np.full(len(samples), UNLABELLED), _temperatures(bundle)
     logits: list[list[tuple[float, ...]]] = []
     for done, sample in enumerate(samples, start=1):
         logits.append(_asked(bundle.model, exits, sample))
         report(done)
     said: Float = np.array(logits, dtype=np.float64).transpose(1, 0, 2)  # (X, N, C)
-    return fit(said, exits=exits, made=made, prices=prices)
-
-
-def _fit(bundle: Bundle, samples: Sequence[Sample]) -> Callable[..., Cartography]:
-    """By labels where there are any, else by the last exit's word."""
-    if any(one.label is not None for one in samples):
-        return partial(chart, labels=_labels(bundle.model, samples))
-    return partial(chart_unlabelled, temperatures=_temperatures(bundle))
+    return chart(said, labels, exits, made=made, temperatures=scale, prices=prices)
 
 
 def _temperatures(bundle: Bundle) -> list[float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tierline_cartography import PoolError, chart
-from tierline_cartography.analysis.charting import chart_unlabelled
+from tierline_cartography.analysis.said import UNLABELLED
 from tierline_models import Cartography, Spoken, cartography_from_json, cartography_to_json, judge
 
 EXITS = (2, 4, 6)
@@ -50,7 +50,9 @@ def test_expected_gain_is_the_gain(found):
 def test_without_labels_the_last_exit_s_word_says_the_same_where_it_is_calibrated(found):
     logits, labels = made(3000, 4)
     by_labels = chart(logits, labels, EXITS, made={})
-    without = chart_unlabelled(logits, [one.temperature for one in found.exits], EXITS, made={})
+    scale = [one.temperature for one in found.exits]
+    nobody = np.full_like(labels, UNLABELLED)
+    without = chart(logits, nobody, EXITS, made={}, temperatures=scale)
 
     assert without.accuracy == pytest.approx(by_labels.accuracy, abs=0.02)
     for one, other in zip(without.exits, by_labels.exits, strict=True):

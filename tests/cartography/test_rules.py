@@ -18,10 +18,18 @@ from tierline_cartography import (
 )
 from tierline_cartography.analysis import rules
 from tierline_cartography.analysis.rules import follow
-from tierline_cartography.analysis.said import Said, softmax, temperatures
-from tierline_cartography.analysis.shifting import as_mixed, as_the_last_has_it
+from tierline_cartography.analysis.said import UNLABELLED, Said, softmax, temperatures
+from tierline_cartography.analysis.shifting import as_mixed
 from tierline_cartography.analysis.stopping import OURS
-from tierline_cartography.analysis.verdicts import AllCloud, at_equal_drop, freeze, seal, strongest
+from tierline_cartography.analysis.verdicts import (
+    AllCloud,
+    _foreseen,
+    at_equal_drop,
+    freeze,
+    seal,
+    strongest,
+    strongest_exit,
+)
 from tierline_models import Cartography, Spoken, judge
 
 EXITS = (2, 4, 6)
@@ -77,9 +85,9 @@ def test_upper_confidence_bounds_find_the_exit_that_pays():
 def test_going_up_is_expected_to_pay_only_where_depth_mends(validation, tested):
     chosen = gain_rule(validation).choose(tested, (6, 0.15, 2.0))  # a tenth, of each exit
 
-    first = tested.right[:, 0]
-    mended = ~first & tested.right[:, 1]
-    lost = ~first & ~tested.right[:, 1:].any(1)
+    right = tested.right == 1
+    mended = ~right[:, 0] & right[:, 1]
+    lost = ~right.any(1)
     assert (chosen > 0)[mended].mean() > 2 * (chosen > 0)[lost].mean()
     assert tested.right_at(chosen).mean() > tested.right.mean((0, 2)).max() - 0.02
     assert (chosen == 0).mean() > 0.7
@@ -215,13 +223,24 @@ def test_a_stream_with_more_unsure_samples_is_planned_for_by_as_many_of_the_fitt
     assert len(as_mixed(known, known).labels) == 120
 
 
-def test_the_last_exit_s_answers_stand_in_for_labels():
-    said = said_with([[3.0, 0.2, -1.0], [3.0, -1.0, 1.0], [2.0, -3.0, -2.0]])
+def test_where_no_label_is_the_last_exit_is_taken_at_its_word():
+    said = said_with([[3.0, 1.0, -1.0], [3.0, -1.0, 1.0], [2.0, -3.0, -2.0]])
+    some = replace(said, labels=np.array([1, UNLABELLED, UNLABELLED]))
 
-    believed = as_the_last_has_it(said)
+    first, second = 1 / (1 + np.exp([-3.0, -2.0]))  # what the last exit gives to its own answers
+    expected = [[1, 1 - first, second], [1, first, 1 - second], [1, first, second]]
+    assert some.right[0] == pytest.approx(np.array(expected))
 
-    assert believed.right.tolist() == [[[True, False, True], [True, True, False], [True, True, True]]]
-    assert np.allclose(believed.confidence, said.confidence)
+
+def test_samples_without_labels_make_no_count_look_surer(tested):
+    labels = np.where(np.arange(len(tested.labels)) < 200, tested.labels, UNLABELLED)
+    some, first = replace(tested, labels=labels), tested.only(np.arange(200))
+    cheap = np.zeros(tested.right[:, 0].shape, dtype=int)
+
+    fewer, more = (
+        _foreseen(said, strongest_exit(said), cheap[:, : len(said.labels)], 1) for said in (first, some)
+    )
+    assert more > 0.9 * fewer  # of one sample it is nearly all the count's own scatter
 
 
 def test_an_exit_that_misleads_on_another_source_is_found_out_without_labels(many_records):

@@ -49,61 +49,30 @@ def chart(
     exits: Sequence[int],
     *,
     made: Mapping[str, str],
+    temperatures: Sequence[float] | None = None,
     prices: Prices | None = None,
 ) -> Cartography:
     """Fit everything that a bundle's nodes route by.
 
+    What the last exit holds of an answer stands in for labels that are not there. So gains, pools and
+    settings are of these samples, while accuracies are as true as that exit is calibrated on them.
+
     Args:
         logits: (X, N, C), of every exit.
-        labels: (N,), of samples that nothing was trained on.
+        labels: (N,), of samples that nothing was trained on; UNLABELLED where there is none.
         exits: the layers, rising; the last is the model's own output.
         made: by which command, for people.
+        temperatures: (X,), fitted to labelled samples before; to these if not given.
         prices: of layers and transfers, which decide where pools end; λ = 0.1 a layer, o = 0.1 a transfer.
 
     Raises:
         PoolError: there are too few samples, or too many exits.
     """
     _check(len(labels), len(exits))
-    temperatures = [fit_temperature(one, labels) for one in logits]
-    (said,) = each_model(Said(tuple(exits), labels, _calibrated(logits, temperatures)[None]))
-    return _charted(said, temperatures, made, prices)
-
-
-def chart_unlabelled(
-    logits: Float,
-    temperatures: Sequence[float],
-    exits: Sequence[int],
-    *,
-    made: Mapping[str, str],
-    prices: Prices | None = None,
-) -> Cartography:
-    """Fit the same to samples without labels: what the last exit holds of an answer stands in for them.
-
-    So gains, pools and settings are of these samples, while accuracies are as true as the last exit is
-    calibrated on them.
-
-    Args:
-        logits: (X, N, C), of every exit.
-        temperatures: (X,), fitted to labelled samples before.
-        exits: the layers, rising; the last is the model's own output.
-        made: by which command, for people.
-        prices: see `chart`.
-
-    Raises:
-        PoolError: there are too few samples, or too many exits.
-    """
-    _check(logits.shape[1], len(exits))
-    probabilities = _calibrated(logits, temperatures)
-    answers = probabilities.argmax(-1)
-    right = np.take_along_axis(probabilities[-1], answers.T, 1).T  # (X, N)
-    said = SaidOnce(
-        layers=tuple(exits),
-        probabilities=probabilities,
-        answers=answers,
-        confidence=probabilities.max(-1),
-        right=right,
-    )
-    return _charted(said, temperatures, made, prices)
+    scale = temperatures or [fit_temperature(one, labels) for one in logits]
+    calibrated = softmax(logits / np.array(scale)[:, None, None])
+    (said,) = each_model(Said(tuple(exits), labels, calibrated[None]))
+    return _charted(said, scale, made, prices)
 
 
 def _check(samples: int, exits: int) -> None:
@@ -111,11 +80,6 @@ def _check(samples: int, exits: int) -> None:
         raise PoolError(f"{samples} samples are too few to fit routing on; give {LEAST_SAMPLES}")
     if exits > MOST_EXITS:
         raise PoolError(f"{exits} exits are too many to try all chains of; {MOST_EXITS} are not")
-
-
-def _calibrated(logits: Float, temperatures: Sequence[float]) -> Float:
-    """(X, N, C)."""
-    return softmax(logits / np.array(temperatures)[:, None, None])
 
 
 def _charted(

@@ -30,7 +30,7 @@ class SaidOnce:
     probabilities: Float  # (X, N, C)
     answers: NDArray[np.intp]  # (X, N)
     confidence: Float  # (X, N)
-    right: Float  # (X, N), 0 or 1; without labels how probably, as the last exit has it
+    right: Float  # (X, N), see Said.right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def each_model(said: Said) -> list[SaidOnce]:
             probabilities=probabilities,
             answers=answers,
             confidence=confidence,
-            right=right.astype(np.float64),
+            right=right,
         )
         for probabilities, answers, confidence, right in found
     ]

@@ -15,6 +15,7 @@ Places = NDArray[np.intp]
 """(S, N): by seed and sample, the place among the exits of the one that answers."""
 
 COLDEST, WARMEST = 0.05, 20.0
+UNLABELLED = -1  # in place of a label that nobody gave
 WORD = 0.9  # how much the last exit's own word counts, beside the labels
 
 
@@ -23,7 +24,7 @@ class Said:
     """N samples, X exits, S seeds, C classes."""
 
     exits: tuple[int, ...]
-    labels: NDArray[np.int64]  # (N,)
+    labels: NDArray[np.int64]  # (N,), UNLABELLED where there is none
     probabilities: Float  # (S, X, N, C), calibrated
     embedding: Float | None = None  # (N, Q), known before layer 1
     hidden: Float | None = None  # (S, X, N, P), known at each exit
@@ -49,9 +50,17 @@ class Said:
         return found
 
     @cached_property
-    def right(self) -> NDArray[np.bool_]:
-        """(S, X, N)."""
-        found: NDArray[np.bool_] = self.prediction == self.labels
+    def held(self) -> Float:
+        """(S, X, N): how probable the last exit holds each answer to be."""
+        last = np.broadcast_to(self.probabilities[:, -1:], self.probabilities.shape)
+        found: Float = np.take_along_axis(last, self.prediction[..., None], -1)[..., 0]
+        return found
+
+    @cached_property
+    def right(self) -> Float:
+        """(S, X, N): 1 or 0; without a label how probably, the last exit taken at its word."""
+        known = self.labels != UNLABELLED
+        found: Float = np.where(known, self.prediction == self.labels, self.held)
         return found
 
     @property
@@ -60,18 +69,13 @@ class Said:
         return np.array(self.exits, dtype=np.float64)
 
     def right_at(self, chosen: Places) -> Float:
-        """(S, N), 1 where the exit chosen is right."""
-        return np.take_along_axis(self.right, chosen[:, None], 1)[:, 0].astype(np.float64)
+        """(S, N), 1 where the exit chosen is right; see `right`."""
+        return np.take_along_axis(self.right, chosen[:, None], 1)[:, 0]
 
     @cached_property
     def worth(self) -> Float:
         """(S, X, N): how probably each answer is right, by labels and the last exit's word; see `blend`."""
-        held = np.take_along_axis(
-            np.broadcast_to(self.probabilities[:, -1:], self.probabilities.shape),
-            self.prediction[..., None],
-            -1,
-        )[..., 0]
-        return blend(self.right.astype(np.float64), held)
+        return blend(self.right, self.held)
 
     def expected_at(self, chosen: Places) -> Float:
         """(S, N): how probably the exit chosen is right.

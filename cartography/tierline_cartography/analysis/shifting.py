@@ -7,7 +7,7 @@ import numpy as np
 
 from tierline_cartography.analysis.cost import Prices, saved
 from tierline_cartography.analysis.judge import Verdict, judge
-from tierline_cartography.analysis.said import Float, Said, said_of, sides, temperatures
+from tierline_cartography.analysis.said import UNLABELLED, Float, Said, said_of, sides, temperatures
 from tierline_cartography.analysis.stopping import gain_rule
 from tierline_cartography.analysis.verdicts import freeze, strongest, strongest_exit
 from tierline_cartography.errors import PoolError
@@ -29,8 +29,8 @@ class Shift:
 def shifts(records: Records, exits: tuple[int, ...], *, budget: float) -> list[Shift]:
     """Fit on the task's own validation and stream the other sources, and the other way round.
 
-    The first WARM_UP samples of each source do not count: all of them go to the last exit, whose answers
-    stand in for labels, so that the rule can be fitted to the stream as well.
+    The first WARM_UP samples of each source do not count: all of them go to the last exit, which is taken at
+    its word in place of labels, so that the rule can be fitted to the stream as well.
 
     Args:
         records: of a task with other sources.
@@ -73,17 +73,6 @@ def as_mixed(fitted: Said, stream: Said) -> Said:
     return fitted.only(np.sort(np.concatenate(kept)))
 
 
-def as_the_last_has_it(said: Said) -> Said:
-    """The samples with what the last exit answers in place of their labels, for each seed its own.
-
-    Classes are put in the order of the last exit's word, so that the first is its answer; nothing that is
-    known of an answer but whether it is right depends on the order.
-    """
-    order = np.argsort(-said.probabilities[:, -1:], axis=-1)  # (S, 1, N, C)
-    ordered = np.take_along_axis(said.probabilities, np.broadcast_to(order, said.probabilities.shape), -1)
-    return Said(said.exits, np.zeros_like(said.labels), ordered)
-
-
 def _sureness(said: Said) -> Float:
     """(N,): the first exit's confidence, the mean over seeds."""
     found: Float = said.confidence[:, 0].mean(0)
@@ -92,7 +81,8 @@ def _sureness(said: Said) -> Float:
 
 def _streamed(stream: str, fitted: Said, parts: tuple[Said, Said], budget: float) -> Shift:
     first, rest = parts
-    known = _joined([as_mixed(fitted, first), as_the_last_has_it(first)])
+    unlabelled = replace(first, labels=np.full_like(first.labels, UNLABELLED))
+    known = _joined([as_mixed(fitted, first), unlabelled])
     rule = gain_rule(known)
     frozen = freeze([rule], known, strongest_exit(known), budget=budget, samples=len(rest.labels))
     chosen, full = rule.choose(rest, frozen[rule.name]), strongest(rest)

@@ -11,7 +11,7 @@ import numpy as np
 from tierline_cartography.analysis.cost import LAYERS_ONLY, Prices, Transport, mix, saved
 from tierline_cartography.analysis.judge import DRAWS, LEVEL, Verdict, judge, resampled
 from tierline_cartography.analysis.rules import Rule
-from tierline_cartography.analysis.said import Float, Places, Said
+from tierline_cartography.analysis.said import UNLABELLED, Float, Places, Said
 
 BUDGET = 0.5  # points of accuracy
 LEVELS = tuple(float(one) for one in np.linspace(0.0, 0.85, 18))  # of saving, along a curve
@@ -201,10 +201,10 @@ def _foreseen(validation: Said, full: AllCloud, chosen: Places, samples: int) ->
     """The drop that a count of so many new samples keeps in 95 of 100 cases, in points.
 
     What is expected of the validation samples, how unsure that is, and how far a count is from what is
-    expected: the less the more samples are counted.
+    expected, as those that are labelled tell: the less the more samples are counted.
     """
     expected = 100 * (full.expected - validation.expected_at(chosen))
-    counted = 100 * (full.right - validation.right_at(chosen))
+    counted = 100 * (full.right - validation.right_at(chosen))[:, validation.labels != UNLABELLED]
     scatter = _reach(counted) * np.sqrt(counted.shape[1] / samples)
     return float(expected.mean() + np.hypot(_reach(expected), scatter))
 
