@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from tierline.cartography_fit import FILE
 from tierline.errors import UsageError
 from tierline.terminal import note, waiting
 
@@ -31,6 +32,8 @@ def main(args: Namespace) -> int:
     if not set(args.rival_seeds) <= set(args.seeds):
         raise UsageError("--rival-seeds are among the --seeds")
     task = _task(args)
+    if args.bundle:
+        _check_bundle(task, Path(args.bundle))
     runs = [_run(args, task, "seed", args.exits, seed) for seed in args.seeds]
     rivals = [_run(args, task, "rival", args.exits[-1:], seed) for seed in args.rival_seeds]
     records = gather(task, runs, rivals=rivals)
@@ -39,7 +42,7 @@ def main(args: Namespace) -> int:
     if args.bundle:
         with waiting("making the bundle"):
             bundle_run(task, runs[0], Path(args.bundle), made={"command": f"tierline train {args.task}"})
-        note(f"wrote the bundle {args.bundle}; `tierline node --bundle {args.bundle}` serves it")
+        _tell_bundle(task, Path(args.bundle))
     _tell(args, path, records)
     return 0
 
@@ -54,6 +57,23 @@ def _task(args: Namespace) -> "Task":
         table=Path(args.table) if args.table else None,
         columns=Columns(text=args.text_column, label=args.label_column, pair=args.pair_column),
     )
+
+
+def _check_bundle(task: "Task", folder: Path) -> None:
+    """Before anything is trained, not after hours of it."""
+    if any(row.pair for row in task.validation):
+        raise UsageError(f"{task.name} is of pairs of texts, and a bundle takes one; leave --bundle out")
+    if folder.exists() and not (folder / "bundle.json").is_file():
+        raise UsageError(f"{folder} exists and is no bundle; choose another --bundle or remove it")
+
+
+def _tell_bundle(task: "Task", folder: Path) -> None:
+    note(f"wrote the bundle {folder}; `tierline node --bundle {folder}` serves it")
+    if not (folder / FILE).is_file():
+        note(
+            f"{len(task.validation)} rows to validate on are too few to fit its routing; "
+            f"`tierline cartography fit {folder} --inputs FILE` does so with more"
+        )
 
 
 def _run(args: Namespace, task: "Task", kind: str, exits: tuple[int, ...], seed: int) -> Path:

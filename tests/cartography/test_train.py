@@ -77,3 +77,17 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(table, 
 
     assert trained(table) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_bundle_that_cannot_be_is_told_before_anything_is_trained(table, capsys):
+    paired = table.with_name("pairs.csv")
+    paired.write_text(
+        "text,pair,label\n" + "".join(f"{n} a,{n} b,{n % 2}\n" for n in range(ROWS)), encoding="utf-8"
+    )
+    for flags, complaint in (
+        (["--table", str(paired), "--pair-column", "pair", "--bundle", "new"], "leave --bundle out"),
+        (["--bundle", str(table)], "exists and is no bundle"),
+    ):
+        assert trained(table, *flags) == 2
+        assert complaint in capsys.readouterr().err
+    assert not (table.parent / "runs").exists()
