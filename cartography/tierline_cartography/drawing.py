@@ -85,9 +85,13 @@ def check_drawing() -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
+    kind = path.suffix.removeprefix(".")
+    scratch = path.with_name(f".{path.name}")
     try:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(scratch, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        scratch.replace(path)
     except (OSError, ValueError) as error:
+        scratch.unlink(missing_ok=True)
         raise DrawingError(f"cannot write {path} ({error}); choose another folder or ending") from error
     finally:
         _pyplot().close(figure)

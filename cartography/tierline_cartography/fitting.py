@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tierline_cartography.analysis.charting import chart
+from tierline_cartography.analysis.charting import chart, check_counts
 from tierline_cartography.analysis.cost import Prices
 from tierline_cartography.analysis.said import UNLABELLED, Float
 from tierline_cartography.errors import DataError
@@ -40,6 +40,7 @@ def chart_bundle(
         labels, scale = _labels(bundle.model, samples), None
     else:
         labels, scale = np.full(len(samples), UNLABELLED), _temperatures(bundle)
+    check_counts(len(samples), len(exits))
     logits: list[list[tuple[float, ...]]] = []
     for done, sample in enumerate(samples, start=1):
         logits.append(_asked(bundle.model, exits, sample))

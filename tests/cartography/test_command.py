@@ -2,13 +2,14 @@
 
 import importlib
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tierline.__main__ import main
-from tierline_cartography import RecordError, Records, save_records
+from tierline_cartography import DrawingError, RecordError, Records, draw_map, save_records
 
 EXITS = (2, 4, 6)
 
@@ -41,6 +42,21 @@ def test_maps_and_curves_are_drawn(path, tmp_path, capsys):
         "made-map-2.svg", "made-map-4.svg", "made-map-6.svg", "made-pareto-2-4-6.svg"
     ]  # fmt: skip
     assert all("</svg>" in one.read_text() for one in written)
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(records, tmp_path):
+    picture = tmp_path / "map.svg"
+    picture.write_text("before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # bytes of a file
+    try:
+        with pytest.raises(DrawingError, match="cannot write"):
+            draw_map(picture, records, 2, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert picture.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["map.svg"]
 
 
 @pytest.mark.parametrize(

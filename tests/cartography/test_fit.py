@@ -13,6 +13,7 @@ from tierline_cartography import (
     ExitNetwork,
     Recipe,
     RecipeError,
+    RecordError,
     SplitExits,
     TrainingError,
     answer,
@@ -99,6 +100,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, tmp_path, at):
 
     with pytest.raises(KilledError):
         fit(network["killed"], *data, RECIPE, folder=tmp_path, report=die, checkpoint_seconds=0.0)
+    half_written = tmp_path / f".{NAME}.4711"
+    half_written.write_bytes(b"\x00")
     found = fit(
         network["resumed"],
         *data,
@@ -108,6 +111,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data, tmp_path, at):
     )
 
     assert steps[0] == at + 1
+    assert not half_written.exists()
     for one, other in zip(network["whole"].parameters(), network["resumed"].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert (found.train == expected.train).all()
@@ -128,10 +132,10 @@ def test_progress_tells_steps_and_time_left(data):
 def test_a_checkpoint_of_another_run_and_a_damaged_one_are_refused(data, tmp_path):
     fit(make_network()[1], *data, replace(RECIPE, epochs=1), folder=tmp_path)
 
-    with pytest.raises(TrainingError, match="is of another run"):
+    with pytest.raises(RecordError, match="is of another run"):
         fit(make_network()[1], *data, replace(RECIPE, epochs=1, seed=1), folder=tmp_path)
     (tmp_path / NAME).write_bytes(b"\x00" * 100)
-    with pytest.raises(TrainingError, match="is damaged"):
+    with pytest.raises(RecordError, match="is damaged"):
         fit(make_network()[1], *data, replace(RECIPE, epochs=1), folder=tmp_path)
 
 

@@ -61,6 +61,7 @@ def test_a_bundle_of_ones_own_needs_labelled_inputs(bundle, capsys):
 
 def test_what_is_fitted_stands_beside_the_bundle_and_is_checked(bundle, tmp_path, capsys):
     before = load_bundle(bundle)
+    none = labelled(tmp_path / "none.jsonl", bundle, 0)
     inputs = labelled(tmp_path / "inputs.jsonl", bundle, SAMPLES)
     assert main(["cartography", "fit", str(bundle), "--inputs", inputs, "--drop", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -76,6 +77,9 @@ def test_what_is_fitted_stands_beside_the_bundle_and_is_checked(bundle, tmp_path
         found.card.exits[-1:],
         found.card.exits,
     }
+
+    assert main(["cartography", "fit", str(bundle), "--inputs", none]) == 2
+    assert "0 samples are too few" in capsys.readouterr().err
 
     edit_json(bundle / "cartography.json", lambda document: document["pools"].update(easy=float("nan")))
     with pytest.raises(BundleError, match=r"bytes instead|sha256 differs"):
@@ -119,7 +123,10 @@ def test_some_labels_and_none_that_ever_were_are_told_apart(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("samples", "label", "complaint"),
-    [(20, None, "too few to fit routing on"), (3, "sideways", "this model knows below, above")],
+    [
+        (20, None, "20 samples are too few to fit routing on"),
+        (3, "sideways", "this model knows below, above"),
+    ],
 )
 def test_inputs_that_will_not_do_are_told_in_a_sentence(tmp_path, capsys, samples, label, complaint):
     folder = tmp_path / "signs"

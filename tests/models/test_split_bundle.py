@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,21 @@ def test_saving_again_replaces_a_bundle_and_nothing_else(bundle: Path, tmp_path:
     (tmp_path / "mine").mkdir()
     with pytest.raises(BundleError, match="exists and is no bundle"):
         cut.save(tmp_path / "mine")
+
+
+def test_a_full_disk_leaves_the_bundle_that_was_there(bundle: Path, tmp_path: Path) -> None:
+    before = tierline.load(bundle).digest
+    cut = split(*unet())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # bytes of a file
+    try:
+        with pytest.raises(BundleError, match="cannot be written to"):
+            cut.save(bundle, name="newer")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert tierline.load(bundle).digest == before
+    assert [path.name for path in tmp_path.iterdir()] == ["unet"]
 
 
 def test_a_split_at_listed_modules_cannot_be_saved(tmp_path: Path) -> None:

@@ -68,14 +68,15 @@ def chart(
     Raises:
         PoolError: there are too few samples, or too many exits.
     """
-    _check(len(labels), len(exits))
+    check_counts(len(labels), len(exits))
     scale = temperatures or [fit_temperature(one, labels) for one in logits]
     calibrated = softmax(logits / np.array(scale)[:, None, None])
     (said,) = each_model(Said(tuple(exits), labels, calibrated[None]))
     return _charted(said, scale, made, prices)
 
 
-def _check(samples: int, exits: int) -> None:
+def check_counts(samples: int, exits: int) -> None:
+    """Raise PoolError where there are too few samples, or too many exits."""
     if samples < LEAST_SAMPLES:
         raise PoolError(f"{samples} samples are too few to fit routing on; give {LEAST_SAMPLES}")
     if exits > MOST_EXITS:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tierline_cartography.errors import TrainingError
+from tierline_cartography.errors import RecordError, TrainingError
 
 VERSION = 1
 NAME = "checkpoint.safetensors"
@@ -44,7 +44,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
-    """The folder's checkpoint, None where there is none; raises TrainingError if it is of another run."""
+    """The folder's checkpoint, None where there is none; raises RecordError if it is of another run.
+
+    What is left of one that was being written when its run was killed is removed.
+    """
+    for left in folder.glob(f".{NAME}.*"):
+        left.unlink(missing_ok=True)
     path = folder / NAME
     if not path.is_file():
         return None
@@ -52,14 +57,14 @@ def read_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("version") != str(VERSION) or metadata.get("identity") != identity:
-                raise TrainingError(
+                raise RecordError(
                     f"{path} is of another run (other data, recipe or release); "
                     "remove it or choose another --out"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no dict
             return Checkpoint(int(metadata["step"]), identity, tensors)
     except (OSError, SafetensorError, ValueError) as error:
-        raise TrainingError(f"{path} is damaged ({error}); remove it to begin again") from error
+        raise RecordError(f"{path} is damaged ({error}); remove it to begin again") from error
 
 
 def identity_of(*parts: object) -> str:

@@ -121,7 +121,8 @@ def fit(
         checkpoint_seconds: between two checkpoints; there is one after each epoch too.
 
     Raises:
-        TrainingError: the loss is no number any more, the folder cannot be written, or it holds another run.
+        TrainingError: the loss is no number any more, or the folder cannot be written.
+        RecordError: the folder holds another run.
     """
     torch.set_num_threads(1)  # two are slower than one as soon as anything else runs on two cores
     run = _prepare(network, train, validation, recipe)

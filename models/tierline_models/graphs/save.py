@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -62,7 +63,7 @@ def save_bundle(folder: Path, contents: Contents) -> str:
             _replace(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise BundleError(f"the bundle cannot be written to {folder}: {error}") from error
     return digest
 
