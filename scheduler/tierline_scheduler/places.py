@@ -13,7 +13,7 @@ from tierline_scheduler.ledger import Ledger, sum_of
 from tierline_scheduler.objective import Objective
 from tierline_scheduler.planner import assess
 from tierline_scheduler.state import ClusterState, NodeState
-from tierline_scheduler.view import MOSTLY, NO_LOAD, Contest, Traffic, pinned
+from tierline_scheduler.view import MOSTLY, Contest, Traffic, pinned
 
 
 class Places:
@@ -31,14 +31,12 @@ class Places:
     ) -> None:
         self._state, self._objective, self._jobs, self._kept = state, objective, jobs, kept
         self._plans = dict(state.plans)
-        self._decided: set[str] = set()
         self._holds: dict[str, bool] | None = None
         self._fast: ClusterState | None = None
         self._weights: dict[float, float] = {}
 
     def decided(self, name: str, plan: Plan | None, ledger: Ledger) -> None:
         """Take note of the plan that a mobile node gets; None: the one in force stays."""
-        self._decided.add(name)
         if plan is not None:
             self._plans[name] = plan
         if self._holds is not None:
@@ -47,20 +45,17 @@ class Places:
     def contest(self, name: str, ledger: Ledger) -> Contest:
         """Return what is in a mobile node's way, by whether it would give way."""
         holds, mine = self._look(ledger), priority_of(self._jobs, name)
-        everybody, others = ledger.traffic(name), [one for one in ledger.entries if one != name]
-        priorities = {one: priority_of(self._jobs, one) for one in others}
-        yielding = sum_of(ledger.entries[one] for one in others if self._yields(one, name, holds))
+        others = [one for one in ledger.entries if one != name]
+        yielding = sum_of(ledger.entries[one] for one in others if self._yields(one, name))
+        traffic = ledger.traffic(name)
+        left = {server: traffic.others[server].minus(load) for server, load in yielding.items()}
         return Contest(
             state=self._favoured(name),
-            there=Traffic(
-                others={
-                    server: load.minus(yielding.get(server, NO_LOAD))
-                    for server, load in everybody.others.items()
-                },
-                explained=everybody.explained,
-            ),
+            there=replace(traffic, others={**traffic.others, **left}),
             firm=self._firm(name, ledger, holds),
-            needed=sum_of(ledger.entries[one] for one in others if holds[one] or priorities[one] > mine),
+            needed=sum_of(
+                ledger.entries[one] for one in others if holds[one] or priority_of(self._jobs, one) > mine
+            ),
         )
 
     def _look(self, ledger: Ledger) -> dict[str, bool]:
@@ -68,8 +63,7 @@ class Places:
         if self._holds is None:
             holds = dict.fromkeys(ledger.entries, True)
             for name in sorted(holds, key=lambda one: (-priority_of(self._jobs, one), one)):
-                settled = name in self._kept and name not in self._decided
-                holds[name] = settled or self._in_time(name, ledger, holds)
+                holds[name] = self._in_time(name, ledger, holds)
             self._holds = holds
         return self._holds
 
@@ -108,23 +102,18 @@ class Places:
         staying = (
             loads
             for one, loads in ledger.entries.items()
-            if one != name and holds.get(one, False) and not self._yields(one, name, holds)
+            if one != name and holds.get(one, False) and not self._yields(one, name)
         )
         return Traffic(others=sum_of(staying), waiting=False)
 
-    def _yields(self, one: str, name: str, holds: dict[str, bool]) -> bool:
+    def _yields(self, one: str, name: str) -> bool:
         """Whether one mobile node leaves a shared node to another that can be in time there without it.
 
         Those less important do, but not where the fleet's round keeps so many of them in time that they count
-        for more together; and of those as important who are late anyway, those that are decided for later.
+        for more together.
         """
-        plan, mine, its = self._plans.get(one), *(priority_of(self._jobs, each) for each in (name, one))
-        if self._state.orders and plan is not None and pinned(self._state, _nodes_of(plan)):
+        mine, its = priority_of(self._jobs, name), priority_of(self._jobs, one)
+        if its >= mine or (one in self._kept and self._weight(mine) >= mine):
             return False
-        if one in self._kept and (its == mine or self._weight(mine) >= mine):
-            return False
-        return its < mine or (its == mine and not holds.get(one, False) and one not in self._decided)
-
-
-def _nodes_of(plan: Plan) -> list[str]:
-    return [stage.node for stage in plan.route.stages]
+        plan = self._plans.get(one)
+        return plan is None or not pinned(self._state, [stage.node for stage in plan.route.stages])

@@ -1,6 +1,6 @@
 """The exact planner, a pure function: the least work within the limits, over every candidate and node."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -78,15 +78,15 @@ def choose(
         return Choice(best=best, traffic=traffic, prices=prices)
     note = f"nothing meets the deadline of {objective.deadline:g} s within limits"
     met = contest() if contest is not None else None
-    if met is not None and (hoped := _hoped(state, mobile, objective, met, note)) is not None:
-        return hoped
+    if met is not None:
+        left = found
+        if met.there != traffic:
+            left = list(options(state, mobile, tables(model, floor), met.there, objective))
+        hoped = _hoped(left, model, objective, met, note)
+        if hoped is not None:
+            return hoped
     needed = met.needed if met is not None else {}
-    room = partial(_beside, loads=needed, most=objective.max_utilisation)
-    best = (
-        find(found, admit=partial(_sparing, needed=needed), rank=_by_expected)
-        or find(found, admit=room, rank=_by_expected)
-        or find(found, admit=_accurate, rank=partial(_by_use, needed=needed))
-    )
+    best = find(found, admit=_accurate, rank=partial(_by_taken, needed=needed))
     if best is not None:
         off = frozenset(name for name in needed if isinstance(name, str))
         return Choice(best=best, traffic=traffic, prices=prices, note=note, off=off)
@@ -99,16 +99,13 @@ def choose(
 
 
 def _hoped(
-    state: ClusterState, mobile: NodeState, objective: Objective, contest: Contest, note: str
+    found: Sequence[Option], model: Model, objective: Objective, contest: Contest, note: str
 ) -> Choice | None:
     """Return the best where those who give way have done so; None where most would be late even then.
 
     Without prices: what others would pay for a node says nothing to whom they give way.
     """
-    model = model_of(mobile)
-    floor = accuracy_floor(model, objective)
-    find = partial(first_of, objective=objective, floor=floor, prices={})
-    found = list(options(state, mobile, tables(model, floor), contest.there, objective))
+    find = partial(first_of, objective=objective, floor=accuracy_floor(model, objective), prices={})
     best = find(found, admit=_within, rank=by_cost)
     if best is not None:
         return Choice(best=best, traffic=contest.there)
@@ -220,18 +217,15 @@ def _accurate(kept: Limits, option: Option) -> Bools:
     return kept.possible & kept.accuracy
 
 
-def _sparing(kept: Limits, option: Option, needed: Loads) -> Bools:
-    """What leaves nodes that others need within their limits, whatever else keeps them busy."""
-    free = np.array([name not in needed for name in option.names])
-    within: Bools = np.all(kept.room | free, axis=1)
-    return _accurate(kept, option) & within
-
-
 def _beside(kept: Limits, option: Option, loads: Loads, most: float) -> Bools:
     """What leaves these loads the room that they ask for, if nothing else keeps their nodes busy."""
-    asked = np.array([loads.get(name, NO_LOAD).utilisation for name in option.names])
+    asked = np.array([_busy(loads, name) for name in option.names])
     room: Bools = np.all((option.figures.nodes.own + asked <= most) | (asked == 0), axis=1)
     return _accurate(kept, option) & room
+
+
+def _busy(loads: Loads, name: str) -> float:
+    return loads.get(name, NO_LOAD).utilisation
 
 
 def _possible(kept: Limits, option: Option) -> Bools:
@@ -249,13 +243,13 @@ def _by_expected(option: Option, objective: Objective, prices: Mapping[str, floa
     return (costs, *_by_speed(option, objective, prices))
 
 
-def _by_use(
+def _by_taken(
     option: Option, objective: Objective, prices: Mapping[str, float], needed: Loads
 ) -> tuple[Floats, ...]:
-    """Rank first by what is taken of nodes that others need."""
-    others = np.array([name in needed for name in option.names])
-    taken: Floats = np.round(option.figures.nodes.own @ others, 9)
-    return (taken, *_by_expected(option, objective, prices))
+    """Rank first by what is taken of nodes that others need, beyond the room that those leave."""
+    own, asked = option.figures.nodes.own, np.array([_busy(needed, name) for name in option.names])
+    beyond = np.clip(own + asked - objective.max_utilisation, 0.0, own) * (asked > 0)
+    return (np.round(beyond.sum(axis=1), 9), *_by_expected(option, objective, prices))
 
 
 def _by_speed(option: Option, objective: Objective, prices: Mapping[str, float]) -> tuple[Floats, ...]:
