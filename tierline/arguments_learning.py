@@ -37,8 +37,26 @@ def _cartography(command: Any) -> None:
         help="fit: on these JSON lines of data and label, all or none labelled (validation split)",
     )
     command.add_argument(
-        "--drop", type=values.points, default=0.5, metavar="POINTS", help="fit: show what loses so much (0.5)"
+        "--drop",
+        type=values.points,
+        default=0.5,
+        metavar="POINTS",
+        help="what pools may lose; fit: show what loses so much (0.5)",
     )
+    command.add_argument(
+        "--hard",
+        choices=("ambiguous", "hard-to-learn"),
+        default="ambiguous",
+        help="report, plot: which of the unsure samples are hard, varying or steady ones (ambiguous)",
+    )
+    for of in ("layer", "offload"):
+        command.add_argument(
+            f"--{of}-price",
+            type=values.price,
+            default=0.1,
+            metavar="P",
+            help="by which pools are found, in right answers (0.1)",
+        )
     command.add_argument("--seed", type=int, default=0, metavar="N", help="fit: order of the samples (0)")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tierline.cartography_fit import fit
+from tierline.cartography_fit import fit, priced, prices_of
 from tierline.errors import UsageError
 from tierline.terminal import console, note
 
@@ -44,7 +44,7 @@ def _plot(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {out}: {error.strerror}; choose another with --out") from error
-    pools = _pools(records, exits)
+    pools = _pools(args, records, exits)
     written = []
     for layer in exits:
         written.append(out / f"{records.task}-map-{layer}.svg")
@@ -58,9 +58,9 @@ def _plot(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
     return 0
 
 
-def _pools(records: "Records", exits: tuple[int, ...]) -> "Pools | None":
+def _pools(args: Namespace, records: "Records", exits: tuple[int, ...]) -> "Pools | None":
     """Of the first seed; None where there are no three tiers or every choice is degenerate."""
-    from tierline_cartography import PoolError, Prices, data_map, find_pools
+    from tierline_cartography import PoolError, data_map, find_pools
 
     if len(exits) != 3:
         return None
@@ -72,8 +72,9 @@ def _pools(records: "Records", exits: tuple[int, ...]) -> "Pools | None":
             true[-1, places],
             correct[-1, places].astype(float),
             (exits[0], exits[1], exits[2]),
-            prices=Prices(offload=0.1),
-            budget=100.0,
+            prices=prices_of(args),
+            budget=args.drop,
+            reading=args.hard,
         )
     except PoolError as error:
         note(f"no pools are drawn: {error}")
@@ -84,7 +85,7 @@ def _report(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
     from tierline_cartography import evaluate
 
     found = evaluate(records, exits)
-    pools = _pools(records, exits)
+    pools = _pools(args, records, exits)
     if args.json:
         print(json.dumps(_document(found, pools)))
         return 0
@@ -108,7 +109,8 @@ def _report(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
     print("ahead by: points of accuracy of ours at equal cost; p after Holm's correction")
     if pools is not None:
         told = ", ".join(f"{name} {share:.0%}" for name, share in _shares(pools))
-        print(f"pools (0.1 a layer, 0.1 a transfer, hard is ambiguous): {told}; {pools.thresholds}")
+        lost = f"{pools.drop:.2f} points lost of {pools.budget:g}"
+        print(f"pools ({priced(pools.prices)}, {lost}): {told}; {pools.thresholds}")
     return 0
 
 

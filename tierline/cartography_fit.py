@@ -5,6 +5,7 @@ import platform
 import random
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tierline.labelled import read_labelled
 from tierline.terminal import console, note, progress
 
 if TYPE_CHECKING:
+    from tierline_cartography import Prices
     from tierline_models import Bundle, Cartography, Sample, SettingData
 
 FILE = "cartography.json"
@@ -30,11 +32,25 @@ def fit(args: Namespace) -> int:
     bundle = load_bundle(args.records)
     samples = _samples(bundle, args)
     with progress("asking every exit", len(samples)) as done:
-        found = chart_bundle(bundle, samples, made=_made(args, samples), report=lambda _: done())
+        found = chart_bundle(
+            bundle, samples, made=_made(args, samples), prices=prices_of(args), report=lambda _: done()
+        )
     content = cartography_to_json(found)
     written = _write(args, content)
     _tell(args, cartography_from_json(content, bundle.card.exits), written)
     return 0
+
+
+def prices_of(args: Namespace) -> "Prices":
+    """Return the prices by which pools are found."""
+    from tierline_cartography import Prices
+
+    return Prices(layer=args.layer_price, offload=args.offload_price)
+
+
+def priced(prices: "Prices") -> str:
+    """Say them."""
+    return f"{prices.layer:g} a layer, {prices.offload:g} a transfer"
 
 
 def _samples(bundle: "Bundle", args: Namespace) -> Sequence["Sample"]:
@@ -59,6 +75,7 @@ def _made(args: Namespace, samples: Sequence["Sample"]) -> dict[str, str]:
         "command": f"tierline cartography fit {Path(args.records).name}{given} --seed {args.seed}",
         "samples": f"{len(samples)} of {which}",
         "labels": "given" if labelled else "none, the last exit's word stands in",
+        "prices": priced(prices_of(args)),
         "torch": version("torch"),
         "machine": platform.machine(),
     }
@@ -88,7 +105,8 @@ def cheapest(found: "Cartography", drop: float) -> list["SettingData"]:
 def _tell(args: Namespace, found: "Cartography", written: Path) -> None:
     settings = cheapest(found, args.drop)
     if args.json:
-        print(json.dumps(_document(found, settings, args.drop, written)))
+        prices = asdict(prices_of(args))
+        print(json.dumps(_document(found, settings, args.drop, written) | {"prices": prices}))
         return
     table = Table("exits", "leave there", "accuracy", "gain wanted", box=None, pad_edge=False)
     for one in settings:
@@ -105,7 +123,7 @@ def _tell(args: Namespace, found: "Cartography", written: Path) -> None:
         f"the last exit {believed} right on {found.accuracy:.2%}; "
         f"shown is what loses at most {args.drop:g} points"
     )
-    print(f"pools (0.1 a layer, 0.1 a transfer): {pools}")
+    print(f"pools ({priced(prices_of(args))}): {pools}")
     note(
         f"{found.made['samples']}, labels {found.made['labels']}; written to {written}; "
         "nodes that are started now route by it"

@@ -32,6 +32,13 @@ def test_a_report_names_every_rule_with_what_is_shown(path, evaluation, monkeypa
     assert ours["shown"] == (ours["bound"] <= 0.5)
     assert document["pools"]["prices"] == {"layer": 0.1, "offload": 0.1, "free_cloud": False}
     assert sum(document["pools"]["shares"]) == pytest.approx(1)
+    assert document["pools"]["drop"] <= document["pools"]["budget"] == 0.5
+
+    flags = ["--hard", "hard-to-learn", "--layer-price", "0.2", "--drop", "5", "--offload-price", "0"]
+    assert main(["cartography", "report", str(path), *flags, "--json"]) == 0
+    other = json.loads(capsys.readouterr().out)["pools"]
+    assert (other["thresholds"]["reading"], other["budget"]) == ("hard-to-learn", 5.0)
+    assert other["prices"] == {"layer": 0.2, "offload": 0.0, "free_cloud": False}
 
 
 def test_maps_and_curves_are_drawn(path, tmp_path, capsys):
@@ -64,6 +71,7 @@ def test_a_full_disk_leaves_the_picture_that_was_there(records, tmp_path):
     [
         (["report", "missing.npz"], "there is no missing.npz"),
         (["report", "{path}", "--exits", "3"], "not [3]"),
+        (["report", "{path}", "--exits", "6"], "exit 6 alone leaves nothing to choose"),
     ],
 )
 def test_a_mistake_is_one_sentence(path, capsys, flags, complaint):

@@ -54,6 +54,7 @@ class Pools:
     shares: tuple[float, float, float]
     reward: float
     drop: float  # points of accuracy below the last exit, on the data they were found on
+    budget: float  # points that might have been lost
     prices: Prices
 
     def told(self) -> dict[str, object]:
@@ -63,6 +64,7 @@ class Pools:
             "shares": self.shares,
             "reward": self.reward,
             "drop": self.drop,
+            "budget": self.budget,
             "prices": asdict(self.prices),
         }
 
@@ -109,6 +111,7 @@ def find_pools(
                 shares=(easy, medium, hard),
                 reward=reward,
                 drop=drop,
+                budget=budget,
                 prices=prices,
             )
     if best is None:

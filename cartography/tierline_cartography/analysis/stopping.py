@@ -16,6 +16,7 @@ from tierline_cartography.analysis.gains import (
 )
 from tierline_cartography.analysis.rules import Rule
 from tierline_cartography.analysis.said import Float, Places, Said
+from tierline_cartography.errors import PoolError
 
 GAINS = (
     *(-9.0, *(round(float(one), 4) for one in np.linspace(-0.05, 0.35, 81))),
@@ -34,7 +35,12 @@ def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY) -> Rule:
 
     The deepest exit of all need not be the best. The gain is wanted for the price of everything; going on
     must promise its share of that, as it costs a share of the price. So transfers need no setting.
+
+    Raises:
+        PoolError: there is one exit only, so that there is nothing to choose.
     """
+    if len(validation.exits) < 2:
+        raise PoolError(f"exit {validation.exits[0]} alone leaves nothing to choose; give two exits or more")
     ends = range(1, len(validation.exits))
     fits = {validation.exits[end]: _Fit.of(validation, end, prices) for end in ends}
     return Rule(
