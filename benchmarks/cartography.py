@@ -22,6 +22,7 @@ from tierline_cartography import (
     Records,
     evaluate,
     load_records,
+    pooled,
     promises,
     published_costs,
     shifts,
@@ -188,21 +189,26 @@ def of_promises(records: Records, *, sets: int) -> list[Row]:
 
 
 def of_shifts(records: Records) -> list[Row]:
-    """Return the drop under a shift of the source, where there are other sources."""
+    """Return the verdict with other sources, and the drop under a shift, where there are other sources."""
     try:
-        found = shifts(records, TIERS, budget=SHIFTED)
+        found, whole = shifts(records, TIERS, budget=SHIFTED), pooled(records, TIERS)
     except PoolError:
         return []
+    about = f"{records.task}, pooled with the other sources, {whole.chosen.shape[1]} samples"
+    verdict = of_saving(about, whole, SAVED[(records.task, TIERS)], len(records.seeds))
     return [
-        row(
-            f"{records.task}, {one.stream}: bound of the drop after 500 samples (saves {one.saved:.0%})",
-            one.drop.upper,
-            SHIFTED,
-            "points",
-            len(records.seeds),
-            better="lower",
-        )
-        for one in found
+        verdict,
+        *(
+            row(
+                f"{records.task}, {one.stream}: bound of the drop after 500 samples (saves {one.saved:.0%})",
+                one.drop.upper,
+                SHIFTED,
+                "points",
+                len(records.seeds),
+                better="lower",
+            )
+            for one in found
+        ),
     ]
 
 

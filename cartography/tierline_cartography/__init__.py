@@ -25,7 +25,7 @@ from tierline_cartography.analysis.routers import (
     fit_gain,
 )
 from tierline_cartography.analysis.said import Said, calibration_error, fit_temperature, sides
-from tierline_cartography.analysis.shifting import Shift, shifts
+from tierline_cartography.analysis.shifting import Shift, pooled, shifts
 from tierline_cartography.analysis.stopping import gain_rule
 from tierline_cartography.analysis.verdicts import Ahead, Curve, Outcome
 from tierline_cartography.data.rows import Row, Task
@@ -121,6 +121,7 @@ __all__ = [
     "load_task",
     "make_encoder",
     "mean_bill",
+    "pooled",
     "promises",
     "published_costs",
     "read_table",

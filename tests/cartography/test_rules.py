@@ -12,6 +12,7 @@ from tierline_cartography import (
     chart,
     gain_rule,
     hindsight,
+    pooled,
     promises,
     published_costs,
     shifts,
@@ -252,6 +253,10 @@ def test_an_exit_that_misleads_on_another_source_is_found_out_without_labels(man
 
     known = {**many_records.parts, "shifted_elsewhere": elsewhere}
     away, _ = shifts(replace(many_records, parts=known), EXITS, budget=1.5)
+
+    both = pooled(replace(many_records, parts=known), EXITS)
+    assert both.chosen.shape[1] == 2 * len(part)
+    assert both.drop.point > 2.0  # half of the samples are misled, and nobody learns it
 
     assert away.drop.upper < 3.0  # 19 where the rule is fitted on its own source alone
     assert away.saved > 0.2

@@ -9,7 +9,7 @@ from tierline_cartography.analysis.cost import Prices, saved
 from tierline_cartography.analysis.judge import Verdict, judge
 from tierline_cartography.analysis.said import UNLABELLED, Float, Said, said_of, sides, temperatures
 from tierline_cartography.analysis.stopping import gain_rule
-from tierline_cartography.analysis.verdicts import freeze, strongest, strongest_exit
+from tierline_cartography.analysis.verdicts import Outcome, freeze, outcomes, strongest, strongest_exit
 from tierline_cartography.errors import PoolError
 from tierline_cartography.records import Records
 
@@ -40,18 +40,29 @@ def shifts(records: Records, exits: tuple[int, ...], *, budget: float) -> list[S
     Raises:
         PoolError: the records hold no other sources.
     """
-    there = sorted(name for name in records.parts if name.startswith("shifted_"))
-    if not there:
-        raise PoolError(f"the records of {records.task} hold no other sources")
+    parted = [_parted(one) for one in _elsewhere(records, exits)]
     validation, test = (_bare(one) for one in sides(records, exits))
-    scale = temperatures(records, exits)
-    parted = [_parted(said_of(records, records.parts[name], exits, scale)) for name in there]
     others = _joined([first for first, _ in parted]), _joined([rest for _, rest in parted])
     films = _parted(test)
     return [
         _streamed("other sources, fitted on films", validation, others, budget),
         _streamed("films, fitted on other sources", others[0], films, budget),
     ]
+
+
+def pooled(records: Records, exits: tuple[int, ...]) -> Outcome:
+    """What our rule, its setting frozen on validation, does to test and all other sources as one.
+
+    Nothing is learned from the others, so this is the verdict of most samples and of least help.
+
+    Raises:
+        PoolError: the records hold no other sources.
+    """
+    validation, test = (_bare(one) for one in sides(records, exits))
+    whole = _joined([test, *_elsewhere(records, exits)])
+    rule = gain_rule(validation)
+    frozen = freeze([rule], validation, strongest_exit(validation), samples=len(whole.labels))
+    return outcomes([rule], frozen, whole, strongest(whole))[rule.name]
 
 
 def as_mixed(fitted: Said, stream: Said) -> Said:
@@ -71,6 +82,14 @@ def as_mixed(fitted: Said, stream: Said) -> Said:
         for one, share in zip(members, wanted, strict=True)
     ]
     return fitted.only(np.sort(np.concatenate(kept)))
+
+
+def _elsewhere(records: Records, exits: tuple[int, ...]) -> list[Said]:
+    there = sorted(name for name in records.parts if name.startswith("shifted_"))
+    if not there:
+        raise PoolError(f"the records of {records.task} hold no other sources")
+    scale = temperatures(records, exits)
+    return [said_of(records, records.parts[name], exits, scale) for name in there]
 
 
 def _sureness(said: Said) -> Float:
