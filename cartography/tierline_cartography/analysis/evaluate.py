@@ -31,7 +31,7 @@ from tierline_cartography.records import Records
 
 ORACLE = "oracle"
 THRESHOLDS = ("confidence, one threshold", "confidence, two thresholds")
-DRAWS_PUBLISHED = 2000
+DRAWS_TRYING = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def published_costs(
     listed = [_carried(rule, transport) for rule in all_rules(records, validation, prices)]
     listed = [rule for rule in listed if rule.name != ORACLE]
     frozen = freeze(listed, validation, strongest_exit(validation), prices, samples=len(test.labels))
-    return outcomes(listed, frozen, test, strongest(test), prices, draws=DRAWS_PUBLISHED)
+    return outcomes(listed, frozen, test, strongest(test), prices)
 
 
 def _carried(rule: Rule, transport: Transport) -> Rule:
@@ -136,7 +136,7 @@ def hindsight(records: Records, exits: tuple[int, ...]) -> dict[str, Outcome]:
     for rule in (gain_rule(validation), rules.two_thresholds()):
         layers = {one: float(test.layers[rule.choose(test, one)].mean()) for one in rule.settings}
         for setting in sorted(layers, key=lambda one: layers[one]):
-            tried = outcomes([rule], {rule.name: setting}, test, full, draws=DRAWS_PUBLISHED)
+            tried = outcomes([rule], {rule.name: setting}, test, full, draws=DRAWS_TRYING)
             if tried[rule.name].drop.shown:
                 found |= tried
                 break
