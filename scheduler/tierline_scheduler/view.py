@@ -16,6 +16,9 @@ from tierline_scheduler.state import ClusterState, LinkState, NodeState
 DEFAULT_RATE = 2.5e6
 """Bytes per second assumed of a link that nobody measured yet: 20 Mbit/s."""
 DEFAULT_RTT = 0.03
+UNMEASURED_SD = 1.4
+"""Of the logarithm of that rate: one sample in twenty may meet less than a tenth of it, so that a plan in time
+over such a link would be in time if it were ten times slower, too."""
 STALE_SECONDS = 3.0
 """Age at which an observation of a link begins to lose its worth."""
 MAX_SD = 1.0
@@ -125,8 +128,8 @@ def _hop(state: ClusterState, sender: str, peer: str, others: Load) -> Hop:
     if link is None:
         return Hop(
             rate=DEFAULT_RATE,
-            rate_sd=PRIOR_SD,
-            doubt=PRIOR_SD,
+            rate_sd=UNMEASURED_SD,
+            doubt=UNMEASURED_SD,
             rtt=DEFAULT_RTT,
             rtt_sd=PRIOR_SD,
             others=others,

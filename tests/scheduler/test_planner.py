@@ -341,7 +341,23 @@ def test_links_nobody_measured_are_given_stated_defaults_and_old_ones_less_trust
 
     assert all(choice is not None for choice in found.values())
     assert found["old"].best.cost > found["fresh"].best.cost  # type: ignore[union-attr]
-    assert found["never"].best.feasible  # type: ignore[union-attr]
+    assert found["never"].best.cost >= found["fresh"].best.cost  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("measured", "used"), [(True, "edge-1"), (False, "edge-0")])
+def test_a_link_nobody_measured_is_used_only_where_nothing_else_is_in_time(
+    kit: Any, measured: bool, used: str
+) -> None:
+    card, objective = kit.image_card(), Objective(deadline=0.5)
+    state = kit.deployment(card, edges=2 if measured else 1, clouds=0, rate=0.1, uplink=5e5)
+    state = kit.apply(state, kit.profile("mobile-0", Tier.MOBILE, card, slowdown=25.0))
+    links = [kit.link("edge-1", 5e5)] if measured else []
+    nodes = {**state.nodes, "mobile-0": replace(state.nodes["mobile-0"], links={})}
+    state = kit.apply(
+        replace(state, nodes=nodes), kit.telemetry("mobile-0", Tier.MOBILE, *links, arrival_rate=0.1)
+    )
+
+    assert [stage.node for stage in only(state, objective).route.stages][-1] == used
 
 
 def test_a_plan_in_force_is_judged_as_it_would_do_now(kit: Any) -> None:
