@@ -17,8 +17,7 @@ DEFAULT_RATE = 2.5e6
 """Bytes per second assumed of a link that nobody measured yet: 20 Mbit/s."""
 DEFAULT_RTT = 0.03
 UNMEASURED_SD = 1.4
-"""Of the logarithm of that rate: one sample in twenty may meet less than a tenth of it, so that a plan in time
-over such a link would be in time if it were ten times slower, too."""
+"""Of that rate's logarithm: it may well, in one case of twenty, be less than a tenth."""
 STALE_SECONDS = 3.0
 """Age at which an observation of a link begins to lose its worth."""
 MAX_SD = 1.0
