@@ -1,116 +1,61 @@
-"""Plans on a moving link: the LTE uplink traces, 25 % noise, against an exact clairvoyant dynamic programme.
+"""Plans on a moving link: recorded uplinks, 25 % noise, against an exact clairvoyant dynamic programme.
 
-Every device is one mobile node with an edge and a cloud node of its own, whose profiles are those that were
-measured of the split models, so many times slower. A second costs its work, `late_cost` for each late sample,
-and as much for each change of plan as the planner reckons with. The clairvoyant knows the whole trace and
-what each plan would cost at every rate; both meet the same spread of everything but the link. The rows go
-into results/scheduler.json.
+Devices are drawn from the bundles and classes of the fleets of `tierline bench scheduler`, and from between
+them, on measured profiles; those are ridden whose best plan hangs on the link. A second costs what the
+planner minimises: work, of which a second on the edge weighs a tenth of one in the cloud, and late samples
+beyond those that the margin allows; a change of plan costs what the planner reckons with. All pay the same.
 """
 
 import json
 import lzma
-import math
 import os
 import random
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from _fleets import profile, slower
-from numpy.typing import NDArray
+from _fleets import JOBS, SHARES
+from _plan_costs import Costs, Floats, clairvoyant, constant, costs, possible
+from _riding import NOISE, RATE, SILENT, Device, Job, decisions, known
+from _rows import Row, row, say
 
 from tierline.logs import be_quiet
-from tierline_broker import Birth, LinkReport, Profile, Route, Telemetry, Tier
-from tierline_replay import GOOD
-from tierline_scheduler import ClusterState, Objective, Reluctance, apply, expire, explain, run_round
+from tierline_scheduler import Objective, Reluctance
 
 TRACES = ("ATT-LTE-driving.up.xz", "TMobile-LTE-short.up.xz")
 HELD_OUT = ("TMobile-UMTS-driving.up.xz", "Verizon-EVDO-driving.up.xz")
 """Not looked at while anything was tuned: neither what changes plans nor what follows links."""
 SECONDS, QUICK_SECONDS = 300, 60
-DEVICES, QUICK_DEVICES = 40, 4
-DEADLINES, SLOWDOWNS = (0.4, 0.6, 1.0), (0.5, 1.0)
-NOISE = 0.25
-RATE = 1.0  # samples per second
-SILENT = 2000.0  # bytes per second where a trace lets nothing through
-RTT = {"edge": 0.01, "cloud": 0.03}
-BACKHAUL = 12.5e6
+DEVICES, QUICK_DEVICES = 20, 2
+SLOWNESS = (4.0, 6.3, 10.0, 16.0, 25.0)
+"""Times the measured core: the classes of the fleets, and what is between them."""
+DEADLINES = {"text": (0.15, 0.2, 0.3, 0.4, 0.6), "image": (0.4, 0.6, 0.8, 1.1, 1.5)}
+EDGE_WEIGHT = 0.1
+HANGS, HOPELESS = 0.02, 0.1
+"""Shares of the seconds: those in which another plan must be best, and nearly none may be in time."""
+GRID = np.geomspace(SILENT / 2, 4e6, 20)
 LEAST_PAID = 0.1
 """Weighted seconds in a ride: a clairvoyant that pays less is nothing to compare one device with."""
-GRID = np.geomspace(SILENT / 2, 1e7, 48)
+HASTY = Reluctance(switch_seconds=0.0, gain=0.0)
 
-Row = dict[str, Any]
-Floats = NDArray[np.float64]
-
-
-def say(line: str) -> None:
-    """Tell how it goes."""
-    print(line, file=sys.stderr, flush=True)
+Table = Callable[[Job], Costs | None]
 
 
-# -- what there is to plan -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Ride:
+    """What a device paid in weighted seconds, and what others would have."""
 
-
-def profiles(bundle: str) -> dict[str, Profile]:
-    """Return the measured profile as it is on devices of the three tiers.
-
-    Not what nodes measure of themselves as the benchmark runs: which plans hang on the link depends on how
-    fast devices are, so that on a busy machine another question would be answered.
-    """
-    return {tier.value: slower(profile(bundle), tier, GOOD.slowdown[tier]) for tier in Tier}
-
-
-def born(measured: dict[str, Profile], slowdown: float) -> ClusterState:
-    """Return the state when all three are there; the mobile node is as much slower again."""
-    state = ClusterState()
-    for tier in Tier:
-        own = measured[tier.value]
-        if tier is Tier.MOBILE:
-            seconds = tuple(slowdown * seconds for seconds in own.block_seconds)
-            own = own.model_copy(update={"block_seconds": seconds})
-        birth = Birth(node=tier.value, tier=tier, state="ready", incarnation=own.incarnation)
-        state = apply(apply(state, birth, 0.0), own, 0.0)
-    return state
-
-
-def told(state: ClusterState, now: float, rate: float, count: int, rng: random.Random) -> ClusterState:
-    """Return the state after everybody's telemetry, the uplink being `rate` bytes per second."""
-    links = {
-        Tier.MOBILE: [("edge", rate), ("cloud", rate)],
-        Tier.EDGE: [("cloud", BACKHAUL)],
-        Tier.CLOUD: [],
-    }
-    for tier in Tier:
-        birth = state.nodes[tier.value].birth
-        assert birth is not None
-        reports = tuple(
-            LinkReport(
-                peer=peer,
-                bytes_per_second=bytes_per_second,
-                rtt=RTT[peer] * math.exp(0.1 * rng.gauss(0, 1)),
-                age=0.0,
-                observations=count,
-            )
-            for peer, bytes_per_second in links[tier]
-        )
-        report = Telemetry(
-            node=tier.value,
-            tier=tier,
-            incarnation=birth.incarnation,
-            queue=0,
-            speed=math.exp(0.03 * rng.gauss(0, 1)),
-            busy=0.0,
-            arrival_rate=RATE if tier is Tier.MOBILE else 0.0,
-            links=reports,
-        )
-        state = apply(state, report, now)
-    return state
+    changes: int
+    cost: float
+    late: float  # share of samples
+    hasty: float  # replanning every second, whatever a change costs
+    constant: float  # the best single plan, known beforehand
+    least: float  # the clairvoyant
+    switch: float  # one change
 
 
 def trace(name: str) -> Floats:
@@ -122,181 +67,100 @@ def trace(name: str) -> Floats:
     return found
 
 
-# -- what plans would cost -----------------------------------------------------------------------------------
+def drawn(rng: random.Random) -> Job:
+    """Return what one mobile node runs."""
+    bundle, drop = rng.choices(JOBS, SHARES)[0]
+    slowness, deadline = rng.choice(SLOWNESS), rng.choice(DEADLINES[bundle])
+    return Job(bundle, slowness, Objective(deadline=deadline, accuracy_drop=drop, edge_weight=EDGE_WEIGHT))
 
 
-@dataclass(frozen=True, eq=False)
-class Costs:
-    """What every plan costs a second at every rate of the grid, (G, P), and where each plan is."""
-
-    index: dict[str, int]
-    work: Floats
-    late: Floats
-
-    def over(self, rates: Floats, objective: Objective) -> tuple[Floats, Floats]:
-        """Return the cost, and the share of late samples, of all plans over time, (T, P)."""
-        late = _between(self.late, rates)
-        return RATE * (_between(self.work, rates) + objective.late_cost * late), late
+@cache
+def table(job: Job) -> Costs | None:
+    """Return what every plan of a job costs; None where the mobile node alone is in time for nothing."""
+    for one in possible(known(job, float(GRID[0])), job.objective):
+        if one.estimate.names == ("mobile",) and one.estimate.expected == 0:
+            return None
+    say(f"what every plan costs: {job.bundle} within {job.objective.deadline:g} s, x{job.slowness:g}")
+    return costs(lambda rate: known(job, rate), GRID, job.objective)
 
 
-def costs(state: ClusterState, objective: Objective) -> Costs:
-    """Return what plans cost were the uplink's rate known: it is reported often, and hardly varies."""
-    index: dict[str, int] = {}
-    work, late = [], []
-    for rate in GRID:
-        known = state
-        for count in range(60):
-            known = told(known, 0.0, rate * (1 + 1e-3 * (-1) ** count), count + 1, random.Random(count))
-        found = {
-            key(one.route): one.estimate
-            for one in explain(expire(known, 0.0, silence=1e9), objective, "mobile")
-            if not {"memory", "frame", "accuracy"} & set(one.estimate.broken)
-        }
-        index = index or {name: number for number, name in enumerate(found)}
-        work.append([found[name].cost for name in index])
-        late.append([found[name].late for name in index])
-    return Costs(index, np.array(work), np.array(late))
+def hangs(cost: Floats, late: Floats) -> bool:
+    """Whether the best plan hangs on the link, given what all cost over time, (T, P) each."""
+    best = cost <= cost.min(axis=1, keepdims=True) + 1e-9
+    return bool(best.mean(axis=0).max() < 1 - HANGS and (late.min(axis=1) > 0.5).mean() <= HOPELESS)
 
 
-def key(route: Route) -> str:
-    """Return what tells one route from another."""
-    return route.model_dump_json()
-
-
-def _between(table: Floats, rates: Floats) -> Floats:
-    place = np.interp(np.log(rates), np.log(GRID), np.arange(len(GRID)))
-    lower = np.minimum(place.astype(int), len(GRID) - 2)
-    share = (place - lower)[:, None]
-    found: Floats = table[lower] * (1 - share) + table[lower + 1] * share
-    return found
-
-
-def clairvoyant(cost: Floats, switch: float) -> float:
-    """Return the least that a sequence of plans can cost (T, P), each change included: exact."""
-    least = cost[0]
-    for now in cost[1:]:
-        least = np.minimum(least, least.min() + switch) + now
-    return float(least.min())
-
-
-# -- what the scheduler does ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ride:
-    """How one device fared."""
-
-    changes: int
-    cost: float
-    least: float
-    late: float
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device on its way along a trace."""
-
-    state: ClusterState
-    objective: Objective
-    rates: Floats
-    seed: int
-
-
-def ride(device: Device, table: Costs, reluctance: Reluctance) -> Ride | None:
-    """Return how a device fares; None where no plan depends on the link, or nothing could keep up."""
-    switch = reluctance.switch_seconds * RATE * device.objective.late_cost
-    cost, late = table.over(device.rates, device.objective)
-    best = cost.argmin(axis=1)
-    if (best != best[0]).mean() <= 0.02 or (late.min(axis=1) > 0.5).mean() > 0.1:
+def ride(device: Device, plans: Costs) -> Ride | None:
+    """Return how a device fares; None where its best plan does not hang on the link."""
+    objective = device.job.objective
+    cost, late = plans.over(device.rates[1:], objective)
+    if not hangs(cost, late):
         return None
-    chosen = [table.index[name] for name in decisions(device, reluctance)]
-    times = np.arange(1, len(device.rates))
-    changes = sum(a != b for a, b in pairwise(chosen))
-    return Ride(
-        changes=changes,
-        cost=float(cost[times, chosen].sum()) + changes * switch,
-        least=clairvoyant(cost[1:], switch),
-        late=float(late[times, chosen].mean()),
-    )
+    switch = Reluctance().switch_seconds * RATE * objective.late_cost
+
+    def followed(reluctance: Reluctance) -> tuple[float, int, float]:
+        chosen = [plans.index[name] for name in decisions(device, reluctance)]
+        changes = sum(a != b for a, b in pairwise(chosen))
+        places = np.arange(len(chosen)), chosen
+        return float(cost[places].sum()) + changes * switch, changes, float(late[places].mean())
+
+    paid, changes, share = followed(Reluctance())
+    least, best = clairvoyant(cost, switch), constant(cost)
+    return Ride(changes, paid, share, followed(HASTY)[0], best, least, switch)
 
 
-def decisions(device: Device, reluctance: Reluctance) -> Iterator[str]:
-    """Yield the plan in force in each second but the first, by what was measured before it."""
-    rng = random.Random(device.seed)
-    state, standings = device.state, {}
-    for second, rate in enumerate(device.rates[:-1], start=1):
-        state = told(state, float(second), rate * math.exp(NOISE * rng.gauss(0, 1)), second, rng)
-        state = expire(state, float(second), silence=6.0)
-        found = run_round(state, device.objective, reluctance, standings)
-        assert not found.failed, found.failed
-        standings = found.standings
-        for plan in found.changed.values():
-            state = apply(state, plan, float(second))
-        yield key(state.plans["mobile"].route)
-
-
-Tables = Callable[[float, float], Costs]
-"""What every plan costs, by slowdown of the mobile node and deadline."""
-
-
-def tables(measured: dict[str, Profile]) -> Tables:
-    """Return what works that out, each once."""
-
-    @cache
-    def table(slowdown: float, deadline: float) -> Costs:
-        say(f"what every plan costs at every rate, deadline {deadline:g} s, mobile x{slowdown:g}")
-        return costs(born(measured, slowdown), Objective(deadline=deadline))
-
-    return table
-
-
-def rides(
-    measured: dict[str, Profile], table: Tables, names: Sequence[str], count: int, seconds: int
-) -> list[Ride]:
-    """Return how so many seeded devices fare on these traces, those whose plan depends on the link."""
-    rng, found = random.Random(0), []
+def rides(names: Sequence[str], count: int, seconds: int, draw: Callable[[random.Random], Job]) -> list[Ride]:
+    """Return how so many seeded devices fare on these traces."""
     traces = {name: trace(name) for name in names}
 
-    for seed in range(20 * count):
-        slowdown, deadline = rng.choice(SLOWDOWNS), rng.choice(DEADLINES)
-        whole = traces[rng.choice(names)]
-        rates = np.take(whole, rng.randrange(len(whole)) + np.arange(seconds), mode="wrap")
-        device = Device(born(measured, slowdown), Objective(deadline=deadline), rates, seed)
-        one = ride(device, table(slowdown, deadline), Reluctance())
-        if one is not None:
-            found.append(one)
-            say(f"device {len(found)} of {count}: {one}")
-        if len(found) == count:
-            break
-    return found
+    def every() -> Iterator[Ride]:
+        rng = random.Random(0)
+        for seed in range(100 * count):
+            job, whole = draw(rng), traces[rng.choice(names)]
+            rates = np.take(whole, rng.randrange(len(whole)) + np.arange(seconds), mode="wrap")
+            plans = table(job)
+            one = None if plans is None else ride(Device(job, rates, seed), plans)
+            if one is not None:
+                say(
+                    f"draw {seed}: {job.bundle} within {job.objective.deadline:g} s, x{job.slowness:g}: {one}"
+                )
+                yield one
+
+    return list(islice(every(), count))
 
 
-def rows(found: list[Ride], seconds: int, traces: str) -> list[Row]:
+def rows(found: list[Ride], seconds: int, called: str) -> list[Row]:
     """Return the figures of the devices on these traces."""
     minutes = seconds / 60
-    flaps = [one.changes / minutes for one in found]
-    ratio = sum(one.cost for one in found) / sum(one.least for one in found)
-    each = [one.cost / one.least for one in found if one.least > LEAST_PAID]
-    shared = {"runs": len(found), "better": "lower", "late": statistics.mean(one.late for one in found)}
-    what = f"{traces}, {NOISE:.0%} noise, {len(found)} devices"
-    return [
-        shared
-        | {
-            "claim": f"plan changes a minute of a device, {what}",
-            "value": statistics.mean(flaps),
-            "reach": 1.0,
-            "unit": "changes",
-            "spread": [min(flaps), max(flaps)],
-        },
-        shared
-        | {
-            "claim": f"cost over that of the clairvoyant, {what}",
-            "value": ratio,
-            "reach": 1.15,
-            "unit": "times",
-            "spread": [min(ratio, *each), max(ratio, *each)],
-        },
+    what = f"{called}, {NOISE:.0%} noise, {len(found)} devices whose best plan hangs on the link"
+    worth = [one for one in found if one.constant > one.least + one.switch]
+    made = [
+        row(
+            f"plan changes a minute of a device, {what}",
+            [one.changes / minutes for one in found],
+            reach=1.0,
+            better="lower",
+            unit="changes",
+            late=float(np.mean([one.late for one in found])),
+        ),
+        _ratio(f"cost over that of the clairvoyant, {what}", found, "least", 1.15),
+        _ratio(f"cost over that of the best single plan, known beforehand, {what}", found, "constant", 1.0),
+        _ratio(f"cost over that of replanning every second, {what}", found, "hasty", 1.0),
     ]
+    if worth:
+        to = f"the {len(worth)} of them to whom following the link is worth more than a change"
+        made.append(_ratio(f"cost over that of the clairvoyant, {called}, {to}", worth, "least", 1.15))
+        other = f"cost over that of the best single plan, known beforehand, {called}, {to}"
+        made.append(_ratio(other, worth, "constant", 1.0))
+    return made
+
+
+def _ratio(claim: str, found: list[Ride], other: str, reach: float) -> Row:
+    """Return the row of what all pay by what they would pay otherwise."""
+    value = sum(one.cost for one in found) / sum(getattr(one, other) for one in found)
+    each = [one.cost / getattr(one, other) for one in found if getattr(one, other) > LEAST_PAID]
+    made = row(claim, [value], reach=reach, better="lower", unit="times")
+    return made | {"runs": len(found), "spread": [min(value, *each), max(value, *each)]}
 
 
 def main() -> int:
@@ -307,12 +171,11 @@ def main() -> int:
         print("null")
         return 0
     quick = "--quick" in sys.argv[1:]
-    seconds = QUICK_SECONDS if quick else SECONDS
-    measured = profiles("image")
-    count, table = QUICK_DEVICES if quick else DEVICES, tables(measured)
+    seconds, count = (QUICK_SECONDS, QUICK_DEVICES) if quick else (SECONDS, DEVICES)
+    few = Job("image", 16.0, Objective(deadline=0.8, edge_weight=EDGE_WEIGHT))
     made = []
     for names, called in ((TRACES, "LTE uplink traces"), (HELD_OUT, "3G uplink traces held out")):
-        made += rows(rides(measured, table, names, count, seconds), seconds, called)
+        made += rows(rides(names, count, seconds, (lambda rng: few) if quick else drawn), seconds, called)
     print(json.dumps(made))
     return 0
 
