@@ -50,9 +50,10 @@ def _because(cut: Alternative, chosen: Alternative) -> str:
     """Return what keeps the best split from being better."""
     sent = max(leg.received_bytes for leg in cut.estimate.candidate.legs)
     said = f"the best split hands {sent} bytes on at layer {cut.route.stages[-2].layer}"
-    if cut.estimate.broken:
+    if cut.estimate.broken and not chosen.estimate.broken:
         return f"{said} and breaks a limit ({cut.rejected}), while {_figures(chosen)} does not"
-    return f"{said}: {_against(cut, chosen)}"
+    neither = ", and neither keeps all limits" if chosen.estimate.broken else ""
+    return f"{said}: {_against(cut, chosen)}{neither}"
 
 
 def _against(one: Alternative, other: Alternative) -> str:

@@ -37,6 +37,14 @@ def test_a_split_that_breaks_a_limit_is_named_with_it(kit: Any) -> None:
     assert "misses the deadline of 0.2 s" in said
 
 
+def test_where_nothing_keeps_the_limits_it_does_not_say_that_something_does(kit: Any) -> None:
+    state = kit.deployment(kit.text.card)
+    said = advice(list(explain(state, Objective(deadline=0.001), "mobile-0")))
+
+    assert "breaks a limit" not in said
+    assert said.endswith("and neither keeps all limits")
+
+
 def test_without_anybody_to_split_with_it_says_so(kit: Any) -> None:
     state = kit.deployment(kit.text.card, edges=0, clouds=0)
 

@@ -40,7 +40,12 @@ def test_a_profile_and_a_link_give_a_plan_all_alternatives_and_what_was_assumed(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "is not JSON"), ("[1]", "node: Field required"), ('{"node": 7}', "node:")],
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1]", "node: Field required"),
+        ('{"node": 7}', "node:"),
+    ],
 )
 def test_a_file_that_is_no_profile_is_refused_with_what_is_wrong(
     content: str, said: str, tierline: Tierline, tmp_path: Path
