@@ -46,7 +46,7 @@ cartography: $(VENV)/.test  ## train early exits anew and compute every figure o
 	@mkdir -p benchmarks/results/cartography
 	@$(foreach task,snippets $(if $(TIERLINE_GLUE),sst2 cola rte),\
 		$(BIN)/tierline train --task $(task) $(TRAIN) $(TRAIN_$(task)) --out runs/$(task) \
-		&& cp runs/$(task)/$(task).npz benchmarks/results/cartography/ \
+		&& $(BIN)/tierline cartography report runs/$(task)/$(task).npz --out benchmarks/results/cartography/$(task).npz \
 		&& $(BIN)/tierline cartography plot runs/$(task)/$(task).npz --out docs/figures \
 		&& $(BIN)/tierline cartography plot runs/$(task)/$(task).npz --exits 1,2,3,4,5,6 --out runs/$(task) \
 		&& cp runs/$(task)/$(task)-pareto-1-2-3-4-5-6.svg docs/figures/ &&) \

@@ -29,7 +29,10 @@ def _cartography(command: Any) -> None:
         "--exits", type=layers, metavar="K,K", help="the tiers' exits (after each third of the blocks)"
     )
     command.add_argument(
-        "--out", metavar="DIR", help="plot: where the pictures go (.); fit: write there, not into the bundle"
+        "--out",
+        metavar="PATH",
+        help="plot: folder of the pictures (.); fit: write there, not into the bundle; report: the records"
+        " again, with where each test sample was answered and why",
     )
     command.add_argument(
         "--inputs",

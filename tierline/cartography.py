@@ -82,10 +82,13 @@ def _pools(args: Namespace, records: "Records", exits: tuple[int, ...]) -> "Pool
 
 
 def _report(args: Namespace, records: "Records", exits: tuple[int, ...]) -> int:
-    from tierline_cartography import evaluate
+    from tierline_cartography import evaluate, routed, save_records
 
     found = evaluate(records, exits)
     pools = _pools(args, records, exits)
+    if args.out:
+        save_records(Path(args.out), routed(records, found))
+        note(f"wrote {args.out}: where each test sample was answered, and why")
     if args.json:
         print(json.dumps(_document(found, pools)))
         return 0

@@ -15,6 +15,7 @@ from tierline_cartography.analysis.evaluate import (
 from tierline_cartography.analysis.guarantee import conformal_risk_control, learn_then_test
 from tierline_cartography.analysis.judge import Verdict, holm, judge
 from tierline_cartography.analysis.pools import Pools, Thresholds, find_pools
+from tierline_cartography.analysis.routed import routed
 from tierline_cartography.analysis.routers import (
     CentroidRouter,
     ConfidenceRouter,
@@ -125,6 +126,7 @@ __all__ = [
     "promises",
     "published_costs",
     "read_table",
+    "routed",
     "save_records",
     "saved",
     "shifts",

@@ -24,6 +24,10 @@ class Part:
     hidden: Float | None = None  # (S, X, N, P), principal components of what each exit's head sees
     embedding: Float | None = None  # (N, Q), principal components of the mean embedding, before layer 1
     rival: Float | None = None  # (R, N, C), logits of single-exit fine-tunes of R of the seeds
+    answered: NDArray[np.uint8] | None = (
+        None  # (S, N), after which block, by what `routes` in the document says
+    )
+    gain: Float | None = None  # (S, N), expected of going on from there; NaN where nothing follows
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,7 +86,9 @@ def save_records(path: Path, records: Records) -> None:
         arrays["train_embedding"] = records.train_embedding.astype(np.float16)
     for name, part in records.parts.items():
         arrays |= {f"{name}/ids": part.ids, f"{name}/labels": part.labels.astype(np.uint8)}
-        for field in ("logits", "hidden", "embedding", "rival"):
+        if part.answered is not None:
+            arrays[f"{name}/answered"] = part.answered
+        for field in ("logits", "hidden", "embedding", "rival", "gain"):
             if (found := getattr(part, field)) is not None:
                 arrays[f"{name}/{field}"] = found.astype(np.float16)
     head = {"task": records.task, "classes": records.classes, "exits": records.exits, "seeds": records.seeds}
@@ -119,6 +125,7 @@ def _assembled(arrays: Mapping[str, NDArray[Any]], document: Mapping[str, Any]) 
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> Part:
+    answered = arrays.get(f"{name}/answered")
     return Part(
         ids=arrays[f"{name}/ids"],
         labels=arrays[f"{name}/labels"].astype(np.int64),
@@ -126,6 +133,8 @@ def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> Part:
         hidden=_wide(arrays.get(f"{name}/hidden")),
         embedding=_wide(arrays.get(f"{name}/embedding")),
         rival=_wide(arrays.get(f"{name}/rival")),
+        answered=None if answered is None else answered.astype(np.uint8),
+        gain=_wide(arrays.get(f"{name}/gain")),
     )
 
 
@@ -156,6 +165,9 @@ def _check(path: Path, records: Records) -> None:
         if part.rival is not None:
             fits &= part.rival.shape[1:] == (len(part), classes) and 1 <= len(part.rival) <= seeds
             fits &= bool(np.isfinite(part.rival).all())
+        if part.answered is not None:
+            fits &= part.gain is not None and part.answered.shape == part.gain.shape == (seeds, len(part))
+            fits &= bool(np.isin(part.answered, records.exits).all())
     fits &= set(records.rival_seeds) <= set(records.seeds)
     fits &= all(
         one.rival is None or len(one.rival) == len(records.rival_seeds) for one in records.parts.values()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tierline.__main__ import main
-from tierline_cartography import DrawingError, RecordError, Records, draw_map, save_records
+from tierline_cartography import DrawingError, RecordError, Records, draw_map, load_records, save_records
 
 EXITS = (2, 4, 6)
 
@@ -21,9 +21,11 @@ def path(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_report_names_every_rule_with_what_is_shown(path, evaluation, monkeypatch, capsys):
+def test_a_report_names_every_rule_with_what_is_shown(path, tmp_path, evaluation, monkeypatch, capsys):
     monkeypatch.setattr("tierline_cartography.evaluate", lambda records, exits: evaluation)
-    assert main(["cartography", "report", str(path), "--json"]) == 0
+    kept = tmp_path / "kept.npz"
+    assert main(["cartography", "report", str(path), "--out", str(kept), "--json"]) == 0
+    assert load_records(kept).document["routes"]["sealed"] == evaluation.sealed
     document = json.loads(capsys.readouterr().out)
 
     assert document["exits"] == list(EXITS)

@@ -9,12 +9,16 @@ from tierline_cartography import (
     Part,
     PoolError,
     Prices,
+    RecordError,
     chart,
     gain_rule,
     hindsight,
+    load_records,
     pooled,
     promises,
     published_costs,
+    routed,
+    save_records,
     shifts,
 )
 from tierline_cartography.analysis import rules
@@ -143,10 +147,10 @@ def test_what_is_judged_is_what_nodes_route_by(records, validation, tested):
         found = chart(part.logits[seed], part.labels, EXITS, made={})
         assert [one.temperature for one in found.exits] == pytest.approx(scale[seed].tolist())
         for sample in range(150):
-            assert routed(found, records.test.logits[seed, :, sample], 0.1) == chosen[seed, sample]
+            assert stopped(found, records.test.logits[seed, :, sample], 0.1) == chosen[seed, sample]
 
 
-def routed(found: Cartography, logits: np.ndarray, wanted: float) -> int:
+def stopped(found: Cartography, logits: np.ndarray, wanted: float) -> int:
     """The place at which nodes answer that want so much of going on."""
     before = None
     for place, layer in enumerate(EXITS):
@@ -298,3 +302,21 @@ def test_a_rival_is_compared_with_the_exits_of_its_own_seed():
 
     assert strongest(replace(said, rival_right=rival, rival_places=(0,))).name == "the exit after block 2"
     assert strongest(replace(said, rival_right=rival, rival_places=(1,))).name == "a single-exit fine-tune"
+
+
+def test_records_keep_where_each_test_sample_was_answered_and_why(tmp_path, records, evaluation):
+    path = tmp_path / "made.npz"
+    save_records(path, routed(records, evaluation))
+    kept = load_records(path)
+
+    answered, gain, told = kept.test.answered, kept.test.gain, kept.document["routes"]
+    assert (told["sealed"], tuple(told["exits"])) == (evaluation.sealed, EXITS)
+    assert (answered == np.array(EXITS)[evaluation.outcomes[OURS].chosen]).all()
+    deepest, *_ = told["setting"]
+    assert (np.isnan(gain) == (answered == deepest)).all()
+    for layer, wanted in zip(EXITS, told["wanted"], strict=False):
+        assert (gain[answered == layer] <= wanted + 1e-3).all()  # half precision
+    other = replace(kept, parts={**kept.parts, "test": replace(kept.test, answered=answered + 1)})
+    save_records(tmp_path / "bad.npz", other)
+    with pytest.raises(RecordError, match="do not fit together"):
+        load_records(tmp_path / "bad.npz")

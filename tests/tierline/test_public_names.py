@@ -34,7 +34,7 @@ PUBLIC = {
         all_cloud_bill answer bills calibration_error cautious check_drawing conformal_risk_control
         data_map draw_map draw_pareto evaluate examples_of find_pools fit fit_centroids
         fit_gain fit_temperature gain_rule gather hindsight holm judge learn_then_test load_records
-        load_task make_encoder mean_bill pooled promises published_costs read_table save_records saved
+        load_task make_encoder mean_bill pooled promises published_costs read_table routed save_records saved
         shifts sides
         text_examples train_task
     """,

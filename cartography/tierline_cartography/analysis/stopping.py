@@ -51,6 +51,25 @@ def gain_rule(validation: Said, prices: Prices = LAYERS_ONLY) -> Rule:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stops:
+    """Where samples stop, and why: going on from there promises no more than is wanted of it."""
+
+    places: Places  # (S, N)
+    gains: Float  # (S, N), expected of going on from there; NaN at the deepest exit, which nothing follows
+    wanted: tuple[float, ...]  # of going on from each exit before the deepest one
+
+
+def stops(validation: Said, said: Said, setting: Setting, prices: Prices = LAYERS_ONLY) -> Stops:
+    """Say where the rule, fitted on validation data, has each sample stop under one setting."""
+    fit = _Fit.of(validation, validation.exits.index(setting[0]), prices)
+    gains = fit.expected(said)
+    places = fit.settle(gains, setting)
+    told = np.concatenate([gains, np.full_like(gains[:, :1], np.nan)], 1)
+    there: Float = np.take_along_axis(told, places[:, None], 1)[:, 0]
+    return Stops(places=places, gains=there, wanted=tuple(map(float, fit.wanted(setting)[:, 0])))
+
+
 def _settings(exits: tuple[int, ...]) -> tuple[Setting, ...]:
     shallow = product(exits[1:2], GAINS, (1.0,))  # there is no later exit to go on from
     return (*shallow, *product(exits[2:], GAINS, LATER))
@@ -90,8 +109,13 @@ class _Fit:
 
     def settle(self, gains: Float, setting: Setting) -> Places:
         """Where each sample stops: at the first exit whose gain is not worth it."""
+        stays = gains <= self.wanted(setting)
+        found: Places = np.concatenate([stays, np.ones_like(stays[:, :1])], 1).argmax(1)
+        return found
+
+    def wanted(self, setting: Setting) -> Float:
+        """(end, 1): the gain for which a sample goes on from each exit."""
         _, wanted, later = setting
         first = np.arange(self.end) == 0
-        stays = gains <= wanted * np.where(first, 1.0, later)[:, None] * self.ahead
-        found: Places = np.concatenate([stays, np.ones_like(stays[:, :1])], 1).argmax(1)
+        found: Float = wanted * np.where(first, 1.0, later)[:, None] * self.ahead
         return found
