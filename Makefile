@@ -18,7 +18,7 @@ TRAIN ?= --epochs 5 --weighting equal --distil 0.5 --attentive
 TRAIN_snippets ?= --seeds 10,11,12,13,14 --rival-seeds 10,11,12,13,14
 TRAIN_sst2 ?= --seeds 10,11,12,13,14 --rival-seeds 10,11,12,13,14 --rows 10000
 TRAIN_cola ?= --seeds 10,11,12,13,14
-TRAIN_rte ?= --seeds 5 --rows 400
+TRAIN_rte ?= --seeds 10,11,12,13,14 --rows 400
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench cartography docs install mosquitto clean
