@@ -39,6 +39,11 @@ def _cartography(command: Any) -> None:
         metavar="FILE",
         help="fit: on these JSON lines of data and label, all or none labelled (validation split)",
     )
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="fit: order of the samples (0)")
+    _pools(command)
+
+
+def _pools(command: Any) -> None:
     command.add_argument(
         "--drop",
         type=values.points,
@@ -60,7 +65,6 @@ def _cartography(command: Any) -> None:
             metavar="P",
             help="by which pools are found, in right answers (0.1)",
         )
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="fit: order of the samples (0)")
 
 
 def _train(command: Any) -> None:
