@@ -24,6 +24,7 @@ from tierline_broker import (
 from tierline_scheduler import ClusterState, apply
 
 MAX_BYTES = 64 * 2**20
+ASSUMED_RATE, ASSUMED_RTT = 2.5e6, 0.03  # bytes per second and seconds, of a link that is not given
 R = TypeVar("R", bound=Record)
 
 _KINDS: Mapping[str, type[Record]] = {
@@ -161,11 +162,12 @@ def _reports(path: Path | None) -> tuple[dict[str, list[LinkReport]], list[str]]
     pairs = [("mobile", "edge"), ("mobile", "cloud"), ("edge", "cloud")]
     missing = [pair for pair in pairs if pair not in known]
     for sender, peer in missing:
-        assumed = LinkReport(peer=peer, bytes_per_second=2.5e6, rtt=0.03, age=0.0, observations=1)
+        assumed = LinkReport(
+            peer=peer, bytes_per_second=ASSUMED_RATE, rtt=ASSUMED_RTT, age=0.0, observations=1
+        )
         found.setdefault(sender, []).append(assumed)
-    return found, [
-        f"the link from {a} to {b} is not given: 20 Mbit/s and 30 ms there and back" for a, b in missing
-    ]
+    told = f"{ASSUMED_RATE * 8e-6:g} Mbit/s and {ASSUMED_RTT * 1e3:g} ms there and back"
+    return found, [f"the link from {a} to {b} is not given: {told}" for a, b in missing]
 
 
 def _json(path: Path) -> Any:
