@@ -50,13 +50,19 @@ def main(args: Namespace) -> int:
 def _task(args: Namespace) -> "Task":
     from tierline_cartography import Columns, load_task
 
-    return load_task(
+    task = load_task(
         args.task,
         glue=Path(args.glue) if args.glue else None,
         rows=args.rows,
         table=Path(args.table) if args.table else None,
         columns=Columns(text=args.text_column, label=args.label_column, pair=args.pair_column),
     )
+    if task.left_out:
+        note(
+            f"{task.left_out} rows of {args.table} are left out: they say what an earlier row says, whatever "
+            "its label, are part of a text that is held out or hold one, or hold no word"
+        )
+    return task
 
 
 def _check_bundle(task: "Task", folder: Path) -> None:

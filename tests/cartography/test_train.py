@@ -56,6 +56,18 @@ def test_seeds_and_single_exits_beside_them_become_one_file_of_records(table, ca
     assert sorted(one.name for one in runs.iterdir()) == ["csv.npz", "rival-4", "seed-3", "seed-4"]
 
 
+def test_rows_that_are_in_no_part_are_counted_and_told(table, capsys):
+    lines = table.read_text().splitlines()
+    text, label = lines[1].rsplit(",", 1)
+    table.write_text("\n".join([*lines, f"{text.upper()}!,{1 - int(label)}", "?,1"]) + "\n")
+
+    assert trained(table, "--json") == 0
+
+    told = capsys.readouterr()
+    assert f"2 rows of {table} are left out" in told.err
+    assert sum(json.loads(told.out)["rows"].values()) == ROWS
+
+
 def test_what_is_done_is_not_done_again_and_other_recipes_do_not_mix(table, capsys):
     assert trained(table) == 0
     before = (table.parent / "runs" / "seed-0" / "run.npz").stat().st_mtime_ns

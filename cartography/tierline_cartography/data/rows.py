@@ -31,6 +31,7 @@ class Task:
     validation: tuple[Row, ...]
     test: tuple[Row, ...]
     shifted: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  # other sources of the same task
+    left_out: int = 0  # rows of a table of one's own that are in no part
 
 
 def check_rows(rows: Sequence[Row], where: str, classes: int) -> None:

@@ -151,19 +151,22 @@ def _table(path: Path | None, columns: Columns) -> Task:
     """15 % of the texts are test, 15 % validation."""
     if path is None:
         raise DataError("the task csv needs a table: give it with --table FILE")
-    rows = distinct(read_table(path, columns))
+    every = read_table(path, columns)
+    rows = distinct(every)
     classes = 1 + max((row.label for row in rows), default=1)
     check_rows(rows, str(path), max(2, classes))
     test, rest = deal(rows, 15)
     chosen, remaining = deal(rest, 30)
     validation = without_leaks(chosen, test)
     train = without_leaks(remaining, [*validation, *test])
+    left_out = len(every) - sum(map(len, (train, validation, test)))
     return Task(
         name="csv",
         classes=tuple(map(str, range(classes))),
         train=_mixed(train),
         validation=tuple(validation),
         test=tuple(test),
+        left_out=left_out,
     )
 
 
